@@ -1,0 +1,132 @@
+# pg_readmodel: build, install and test.
+#
+#   make, make install, make installcheck   as every PostgreSQL extension (PGXS); DEBUG=1 for -O0 and assertions
+#   make check       every test, on a throw-away server; installs the Debian packages that are missing
+#   make demo        the main job, shown on a throw-away server (KEEP=1 leaves it up, EVENTS=file.csv[.gz] uses that log)
+#   make bench       the figures, with their baselines (SCALE=0.1 for a short run)
+#   make packages    only installs the packages
+#   make format, make lint
+#
+# PG_CONFIG=/path/to/pg_config chooses the PostgreSQL installation.
+
+PG_CONFIG ?= $(or $(wildcard /usr/lib/postgresql/15/bin/pg_config),pg_config)
+
+# These work before PostgreSQL is installed, so nothing below their branch may ask pg_config anything.
+OWN_GOALS := check demo bench packages format lint
+
+ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
+
+export PG_CONFIG
+export DEBUG KEEP EVENTS SCALE TESTS
+
+.PHONY: $(OWN_GOALS)
+.NOTPARALLEL:
+
+packages:
+	@test/tools/packages.sh build test lint
+
+check:
+	@test/tools/packages.sh build test
+	@test/tools/check.sh
+
+demo:
+	@test/tools/packages.sh build
+	@test/demo/demo.sh
+
+bench:
+	@test/tools/packages.sh build
+	@bench/bench.sh
+
+format:
+	@test/tools/packages.sh lint
+	@test/tools/format.sh
+
+lint:
+	@test/tools/packages.sh build test lint
+	@test/tools/lint.sh
+
+# "make clean check": what is not ours goes to a make that has PGXS.
+PASSED_ON := $(filter-out $(OWN_GOALS),$(MAKECMDGOALS))
+ifneq (,$(PASSED_ON))
+.PHONY: $(PASSED_ON)
+$(PASSED_ON):
+	@$(MAKE) --no-print-directory $@
+endif
+
+else
+
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+ifeq (,$(wildcard $(PGXS)))
+
+.PHONY: all install installcheck uninstall clean
+all install installcheck uninstall clean:
+	@echo 'The files to build extensions for PostgreSQL 15 are missing (PG_CONFIG=$(PG_CONFIG)).' >&2
+	@echo 'Install them with "make packages", or set PG_CONFIG.' >&2
+	@exit 1
+
+else
+
+EXTENSION   = pg_readmodel
+MODULE_big  = pg_readmodel
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" pg_readmodel.control)
+PGFILEDESC  = "pg_readmodel - read models kept up to date from an event table"
+
+# src/http is a program of its own and src/fold knows nothing of PostgreSQL, but is linked in.
+SOURCE_DIRS := src src/pg src/source src/fold src/query src/worker
+SOURCES     := $(sort $(wildcard $(addsuffix /*.cpp,$(SOURCE_DIRS))))
+OBJS        := $(SOURCES:.cpp=.o)
+
+INSTALL_SCRIPT_SQL := $(EXTENSION)--$(EXTVERSION).sql
+SCHEMA_PARTS       := $(sort $(wildcard src/schema/*.sql))
+DATA_built          = $(INSTALL_SCRIPT_SQL)
+DATA                = $(wildcard $(EXTENSION)--*--*.sql)
+
+# Tests share one database and run one after another: REGRESS_FIRST in its order, then the rest by name.
+REGRESS_FIRST  ?=
+REGRESS        ?= $(REGRESS_FIRST) $(filter-out $(REGRESS_FIRST),$(basename $(notdir $(sort $(wildcard sql/*.sql)))))
+REGRESS_OPTS    = --load-extension=$(EXTENSION)
+ISOLATION      ?= $(basename $(notdir $(sort $(wildcard test/isolation/specs/*.spec))))
+ISOLATION_OPTS  = --inputdir=test/isolation --load-extension=$(EXTENSION)
+ifeq (,$(strip $(REGRESS)))
+undefine REGRESS
+endif
+ifeq (,$(strip $(ISOLATION)))
+undefine ISOLATION
+endif
+
+# The server's headers are not ours to keep free of warnings: -isystem wins over the -I that PGXS adds.
+PG_CPPFLAGS  = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -MMD -MP
+PG_CXXFLAGS  = -std=c++20 -Wall -Wextra -fvisibility=hidden
+PG_CXXFLAGS += $(if $(DEBUG),-O0 -g -DREADMODEL_ASSERT)
+SHLIB_LINK   = -lstdc++
+
+# The rule for bitcode ignores C++ flags.
+override with_llvm := no
+
+EXTRA_CLEAN = $(SOURCES:.cpp=.d) $(wildcard $(addsuffix /*.d,$(SOURCE_DIRS)) $(addsuffix /*.o,$(SOURCE_DIRS))) build
+
+include $(PGXS)
+
+ifneq (,$(DEBUG))
+# Fortification needs optimisation and would warn without it.
+override CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=%,$(CPPFLAGS))
+endif
+
+-include $(OBJS:.o=.d)
+
+# PGXS tracks neither headers nor flags: objects of another build (DEBUG, another server) are built anew.
+BUILD_FLAGS = $(subst ','\'',$(CXX) $(CXXFLAGS) $(CPPFLAGS))
+.PHONY: FORCE
+build/flags: FORCE
+	@mkdir -p build
+	@echo '$(BUILD_FLAGS)' | cmp -s - $@ || echo '$(BUILD_FLAGS)' > $@
+$(OBJS): build/flags
+
+$(INSTALL_SCRIPT_SQL): $(SCHEMA_PARTS) pg_readmodel.control Makefile
+	@{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; \
+	   for part in $(SCHEMA_PARTS); do printf '\n-- %s\n' "$$part"; cat "$$part"; done; } > $@.tmp
+	@mv $@.tmp $@
+
+endif
+endif
