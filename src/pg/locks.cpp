@@ -1,0 +1,107 @@
+#include "pg/locks.hpp"
+
+namespace pg
+{
+
+namespace
+{
+
+LOCKTAG relation_tag(Oid relation)
+{
+    LOCKTAG tag;
+    SET_LOCKTAG_RELATION(tag, MyDatabaseId, relation);
+    return tag;
+}
+
+} // namespace
+
+std::vector<LockHolder> conflicting_holders(Oid relation, LOCKMODE mode)
+{
+    const LOCKTAG tag = relation_tag(relation);
+    int count = 0;
+    VirtualTransactionId *const found = call([&] { return GetLockConflicts(&tag, mode, &count); });
+    std::vector<LockHolder> holders(static_cast<size_t>(count));
+    for (int i = 0; i < count; i++)
+        holders[static_cast<size_t>(i)].vxid = found[i];
+    if (!RecoveryInProgress())
+        pfree(found);
+    return holders;
+}
+
+bool has_ended(const LockHolder &holder)
+{
+    return call([&] { return VirtualXactLock(holder.vxid, false); });
+}
+
+HolderInfo describe(const LockHolder &holder)
+{
+    return call(
+        [&]
+        {
+            HolderInfo info{0, 0};
+            if (holder.vxid.backendId == InvalidBackendId)
+                return info;
+            PGPROC *const proc = BackendIdGetProc(holder.vxid.backendId);
+            if (!proc || proc->lxid != holder.vxid.localTransactionId)
+                return info; // prepared, or just ended
+            info.pid = proc->pid;
+            const int entries = pgstat_fetch_stat_numbackends();
+            for (int i = 1; i <= entries; i++)
+            {
+                const LocalPgBackendStatus *const entry = pgstat_fetch_stat_local_beentry(i);
+                if (entry && entry->backendStatus.st_procpid == info.pid)
+                    info.started = entry->backendStatus.st_xact_start_timestamp;
+            }
+            pgstat_clear_backend_activity_snapshot();
+            return info;
+        });
+}
+
+bool try_lock(Oid relation, LOCKMODE mode)
+{
+    return call(
+        [&]
+        {
+            if (!ConditionalLockRelationOid(relation, mode))
+                return false;
+            if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+                ereport(ERROR,
+                        (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relation)));
+            return true;
+        });
+}
+
+bool database_is_wanted(Oid database)
+{
+    LOCKTAG tag;
+    SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, database, 0);
+    int count = 0;
+    // A session that starts takes RowExclusiveLock on its database: what conflicts with that keeps sessions out.
+    VirtualTransactionId *const found = call([&] { return GetLockConflicts(&tag, RowExclusiveLock, &count); });
+    pfree(found);
+    return count > 0;
+}
+
+int64 sequence_last_drawn(Oid sequence)
+{
+    return call(
+        [&]
+        {
+            const Relation relation = relation_open(sequence, AccessShareLock);
+            if (relation->rd_rel->relkind != RELKIND_SEQUENCE)
+                ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                                errmsg("\"%s\" is not a sequence", RelationGetRelationName(relation))));
+            const Buffer buffer = ReadBuffer(relation, 0);
+            LockBuffer(buffer, BUFFER_LOCK_SHARE);
+            const Page page = BufferGetPage(buffer);
+            HeapTupleData tuple;
+            tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, PageGetItemId(page, FirstOffsetNumber)));
+            const auto *const data = reinterpret_cast<Form_pg_sequence_data>(GETSTRUCT(&tuple));
+            const int64 last = data->is_called ? data->last_value : data->last_value - 1;
+            UnlockReleaseBuffer(buffer);
+            relation_close(relation, NoLock);
+            return last;
+        });
+}
+
+} // namespace pg

@@ -1,0 +1,45 @@
+// The lock table and sequences, as the settled position and the workers need them.
+#pragma once
+
+#include "pg/guard.hpp"
+
+namespace pg
+{
+
+// A transaction that holds a lock: its virtual transaction id stays the same when it is prepared.
+struct LockHolder
+{
+    VirtualTransactionId vxid;
+
+    friend bool operator==(const LockHolder &a, const LockHolder &b) { return VirtualTransactionIdEquals(a.vxid, b.vxid); }
+};
+
+// The other transactions that hold a lock on `relation` which conflicts with `mode`, fast path and prepared ones included.
+// The caller's own transaction is left out, as are transactions that have ended and are visible to new snapshots.
+std::vector<LockHolder> conflicting_holders(Oid relation, LOCKMODE mode);
+
+// True when the transaction has ended (also if it was prepared in between) and new snapshots see what it did. Never waits.
+bool has_ended(const LockHolder &holder);
+
+// The process that runs the transaction and when the transaction started; pid 0 for a prepared one.
+struct HolderInfo
+{
+    int pid;
+    TimestampTz started;
+};
+HolderInfo describe(const LockHolder &holder);
+
+// Locks a relation until the end of the transaction if nobody holds a conflicting lock. False if somebody does.
+// Throws if the relation is gone.
+bool try_lock(Oid relation, LOCKMODE mode);
+
+// True while another session holds or waits with a lock on this database that keeps its sessions out (DROP DATABASE,
+// CREATE DATABASE .. TEMPLATE, ALTER DATABASE ..).
+bool database_is_wanted(Oid database);
+
+// The last value that was drawn from a sequence, as one atomic reading of its page; one less than its start if none was.
+// Takes AccessShareLock, which no writer's lock conflicts with; pg_sequence_last_value() would take the lock that we look for.
+// Source: nextval_internal() in commands/sequence.c sets the page's last_value twice under the buffer's exclusive lock.
+int64 sequence_last_drawn(Oid sequence);
+
+} // namespace pg

@@ -1,0 +1,66 @@
+#include "pg/spi.hpp"
+
+namespace pg
+{
+
+Spi::Spi(bool nonatomic) : exceptions(std::uncaught_exceptions())
+{
+    call([&] { SPI_connect_ext(nonatomic ? SPI_OPT_NONATOMIC : 0); });
+}
+
+Spi::~Spi()
+{
+    // On an error the abort closes the connection; before it, PostgreSQL may not be called.
+    if (std::uncaught_exceptions() == exceptions)
+        SPI_finish();
+}
+
+namespace
+{
+
+Rows finish(int result, const std::string &sql)
+{
+    if (result < 0)
+        throw Error(ERRCODE_INTERNAL_ERROR, std::string("SPI failed: ") + SPI_result_code_string(result)).detail(sql);
+    return Rows(SPI_tuptable, SPI_processed);
+}
+
+} // namespace
+
+Rows execute(const std::string &sql, const Args &args, bool read_only, long limit)
+{
+    const int result = call(
+        [&]
+        {
+            return SPI_execute_with_args(sql.c_str(), static_cast<int>(args.types.size()),
+                                         const_cast<Oid *>(args.types.data()), const_cast<Datum *>(args.values.data()),
+                                         args.nulls.c_str(), read_only, limit);
+        });
+    return finish(result, sql);
+}
+
+Statement::~Statement()
+{
+    if (plan)
+        SPI_freeplan(plan);
+}
+
+Rows Statement::execute(const Args &args, bool read_only, long limit)
+{
+    if (!plan)
+        plan = call(
+            [&]
+            {
+                SPIPlanPtr prepared =
+                    SPI_prepare(sql.c_str(), static_cast<int>(args.types.size()), const_cast<Oid *>(args.types.data()));
+                if (!prepared)
+                    elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+                SPI_keepplan(prepared);
+                return prepared;
+            });
+    const int result = call(
+        [&] { return SPI_execute_plan(plan, const_cast<Datum *>(args.values.data()), args.nulls.c_str(), read_only, limit); });
+    return finish(result, sql);
+}
+
+} // namespace pg

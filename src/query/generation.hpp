@@ -1,0 +1,72 @@
+// One build of a query under one definition: what a lane has to know about it.
+#pragma once
+
+#include "pg/guard.hpp"
+#include "source/position.hpp"
+
+namespace query
+{
+
+using source::MaybePosition;
+using source::Position;
+
+enum class KeyType
+{
+    text,
+    uuid,
+    bigint,
+};
+
+Oid type_oid(KeyType type);
+Oid array_type_oid(KeyType type);
+
+// What determines the result of a query, with its names resolved.
+struct Definition
+{
+    std::string updater; // signature as schema.name(jsonb, jsonb), quoted
+    Oid updater_oid = InvalidOid; // InvalidOid: no such function now
+    std::string key_expression;
+    KeyType key_type = KeyType::text;
+    bool key_is_array = false;
+    std::optional<std::vector<std::string>> event_types;
+    std::string search_path;
+};
+
+enum class Phase
+{
+    rebuilding,
+    live,
+};
+
+struct Generation
+{
+    int32 id = 0;
+    int32 number = 0;
+    int32 query_id = 0;
+    std::string query_name;
+    int32 source_id = 0;
+    Oid owner = InvalidOid;       // of the state table: whose rights run its code
+    Oid state_table = InvalidOid; // InvalidOid: dropped
+    Oid view = InvalidOid;
+    bool newest = false;
+    bool serving = false;
+    bool failed = false;
+    Phase phase = Phase::rebuilding;
+    Definition definition;
+    MaybePosition checkpoint;
+    int64 events_applied = 0;
+};
+
+// All generations of the database, in the order of their ids. Reads the catalog under a fresh snapshot; call it inside a
+// transaction, as a superuser.
+std::vector<Generation> load_generations();
+
+// The rest of a rebuild: makes the generation live and, where it is the newest, the serving one: view, serving generation and
+// phase change in this transaction. Locks the view; throws 55P03 when a reader holds it longer than lock_timeout.
+void take_over(const Generation &generation);
+
+// Records that the generation stands still. Idempotent; the first failure wins.
+void record_failure(int32 generation_id, const std::string &reason, const MaybePosition &position, const std::string &sqlstate,
+                    const std::string &message);
+
+} // namespace query

@@ -1,0 +1,83 @@
+-- The catalog. It survives pg_dump and pg_upgrade: relations as regclass, functions and types as text, no bare oids.
+
+CREATE TABLE readmodel_catalog.source (
+    source_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL UNIQUE CHECK (name <> ''),
+    events regclass NOT NULL,                      -- the source belongs to the owner of this table
+    marker regclass NOT NULL,                      -- a view over the event table, so that the table cannot be dropped under the source
+    position_column name NOT NULL,
+    type_expression text NOT NULL,
+    stream_expression text NOT NULL,
+    data_expression text NOT NULL,
+    metadata_expression text,
+    occurred_at_expression text,
+    settle text NOT NULL,                          -- sequence, guarded, gap_timeout
+    search_path text NOT NULL,                     -- of the expressions
+    stamp text NOT NULL,                           -- system identifier, database and table oid: a mismatch means a restore
+    registered_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE readmodel_catalog.source IS 'event tables and how their columns map to events';
+
+CREATE TABLE readmodel_catalog.query (
+    query_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL UNIQUE CHECK (name <> ''),
+    source_id integer NOT NULL REFERENCES readmodel_catalog.source,
+    view regclass NOT NULL,                        -- the query belongs to the owner of this view
+    options jsonb NOT NULL DEFAULT '{}',
+    newest integer NOT NULL,                       -- the newest defined generation
+    serving integer NOT NULL                       -- the generation that the view shows
+);
+CREATE INDEX query_source ON readmodel_catalog.query (source_id);
+COMMENT ON TABLE readmodel_catalog.query IS 'the named read models';
+
+CREATE TABLE readmodel_catalog.generation (
+    generation_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    query_id integer NOT NULL REFERENCES readmodel_catalog.query ON DELETE CASCADE,
+    generation integer NOT NULL,                   -- 1, 2, .. within the query
+    definition_hash text NOT NULL,
+    updater text,                                  -- signature, schema-qualified
+    key_expression text,
+    key_type text NOT NULL CHECK (key_type IN ('text', 'uuid', 'bigint')),
+    key_is_array boolean NOT NULL,                 -- one event concerns several instances
+    event_types text[],                            -- NULL: all
+    spec jsonb,
+    search_path text NOT NULL,                     -- of the key expression and the updater
+    state_table regclass NOT NULL,
+    phase text NOT NULL CHECK (phase IN ('rebuilding', 'live')),
+    defined_at timestamptz NOT NULL DEFAULT now(),
+    rebuild_started_at timestamptz,
+    ready_at timestamptz,                          -- when it became live
+    UNIQUE (query_id, generation)
+);
+COMMENT ON TABLE readmodel_catalog.generation IS 'the builds of each query: one per definition hash';
+
+-- Updated with every batch: nothing but the key is indexed, and there is room for HOT updates.
+CREATE TABLE readmodel_catalog.checkpoint (
+    generation_id integer PRIMARY KEY REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
+    position bigint,                               -- the last position applied; NULL: nothing yet
+    events_applied bigint NOT NULL DEFAULT 0,
+    instances bigint NOT NULL DEFAULT 0,
+    updated_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
+COMMENT ON TABLE readmodel_catalog.checkpoint IS 'how far each generation has got; moved by compare-and-set only';
+
+CREATE TABLE readmodel_catalog.failure (
+    generation_id integer PRIMARY KEY REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
+    reason text NOT NULL,                          -- updater_error, source_rewound, definition_changed, timeout, ..
+    position bigint,                               -- the event that could not be applied
+    sqlstate text,
+    message text,
+    failed_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE readmodel_catalog.failure IS 'generations that stand still until an operator acts';
+
+SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.source', '');
+SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.source_source_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.query', '');
+SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.query_query_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.generation', '');
+SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.generation_generation_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.checkpoint', '');
+SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.failure', '');
+
+REVOKE ALL ON ALL TABLES IN SCHEMA readmodel_catalog FROM PUBLIC;

@@ -1,0 +1,59 @@
+// What every worker process of ours has in common: its start, its place in shared memory, and the reasons to stop.
+//
+// A worker connects as the bootstrap superuser with row_security off, search_path pinned, READ COMMITTED forced, lock_timeout
+// and synchronous_commit as the settings say. It holds a slot in shared memory under an incarnation number; when the slot's
+// incarnation moves on, the worker is stale and stops. Only the launcher starts workers.
+#pragma once
+
+#include "pg/guard.hpp"
+
+namespace worker
+{
+
+// Thrown (not an error) when the worker is to end: the work in hand is abandoned or was flushed, nothing is lost.
+struct StopWorker
+{
+    const char *reason;
+};
+
+class WorkerProcess
+{
+public:
+    // True when the worker is to end soon: SIGTERM, readmodel.enabled off or the database no longer listed, a DDL on the
+    // database that needs it empty (looked for at most every second), the slot taken by another. Cheap; call it between pages.
+    // Also re-reads the settings after SIGHUP. Outside of transactions only.
+    bool stop_requested();
+
+    // First thing in every transaction: takes AccessShareLock on the extension object, conditionally, and checks that the
+    // catalog's version is the library's. Throws StopWorker if the extension is gone or about to go.
+    void enter_transaction();
+
+    // Waits for the latch or the time to pass. Returns at once when a stop is requested. wait_event shows in pg_stat_activity.
+    void sleep(long milliseconds);
+
+    // Sets what pg_stat_activity shows.
+    void report(const std::string &activity);
+
+    // While one of these lives, SIGTERM cancels the running statement (57014), so that user code is left within a moment and
+    // what was folded before can still be flushed. Code that swallows the cancel is terminated after a second.
+    class UserCode
+    {
+    public:
+        UserCode();
+        ~UserCode();
+        UserCode(const UserCode &) = delete;
+        UserCode &operator=(const UserCode &) = delete;
+    };
+
+    // True once SIGTERM has come, also inside a transaction.
+    static bool terminating() noexcept;
+};
+
+// What the processes do once they are up; they return to end, and throw to be restarted with backoff.
+void run_tail(WorkerProcess &process);                      // tail_worker.cpp
+void run_rebuild(WorkerProcess &process, int source_id);    // rebuild_worker.cpp
+
+// Registers the launcher; for _PG_init in the postmaster.
+void register_launcher();
+
+} // namespace worker
