@@ -53,7 +53,16 @@ __attribute__((noinline)) Raised run_guarded(void (*body)(void *), void *argumen
     if (sigsetjmp(jump, 0) == 0)
     {
         PG_exception_stack = &jump;
-        body(argument);
+        try
+        {
+            body(argument);
+        }
+        catch (...)
+        {
+            PG_exception_stack = saved_stack;
+            error_context_stack = saved_callbacks;
+            throw;
+        }
         PG_exception_stack = saved_stack;
         error_context_stack = saved_callbacks;
         return {};

@@ -57,6 +57,42 @@ HolderInfo describe(const LockHolder &holder)
         });
 }
 
+namespace
+{
+
+std::vector<Oid> with_inheritors(Oid relation, LOCKMODE mode)
+{
+    const List *const found = call(
+        [&]
+        {
+            if (mode != NoLock)
+                LockRelationOid(relation, mode);
+            if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+                ereport(ERROR,
+                        (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relation)));
+            // Most event tables have no partitions: spare them the scan of pg_inherits.
+            if (!has_subclass(relation))
+                return list_make1_oid(relation);
+            return find_all_inheritors(relation, mode, nullptr);
+        });
+    std::vector<Oid> result;
+    for (int i = 0; i < list_length(found); i++)
+        result.push_back(list_nth_oid(found, i));
+    return result;
+}
+
+} // namespace
+
+std::vector<Oid> lock_with_inheritors(Oid relation, LOCKMODE mode)
+{
+    return with_inheritors(relation, mode);
+}
+
+std::vector<Oid> inheritors(Oid relation)
+{
+    return with_inheritors(relation, NoLock);
+}
+
 bool try_lock(Oid relation, LOCKMODE mode)
 {
     return call(

@@ -29,6 +29,13 @@ struct HolderInfo
 };
 HolderInfo describe(const LockHolder &holder);
 
+// A relation and everything that inherits from it (its partitions), locked until the end of the transaction with `mode`; waits
+// for lock_timeout at most.
+std::vector<Oid> lock_with_inheritors(Oid relation, LOCKMODE mode);
+
+// The same relations, not locked.
+std::vector<Oid> inheritors(Oid relation);
+
 // Locks a relation until the end of the transaction if nobody holds a conflicting lock. False if somebody does.
 // Throws if the relation is gone.
 bool try_lock(Oid relation, LOCKMODE mode);

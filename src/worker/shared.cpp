@@ -126,19 +126,16 @@ GenerationSlot *find_generation(Oid database, int32 generation_id, bool create) 
     return slot;
 }
 
-RebuildSlot *find_rebuild(Oid database, int32 source_id, bool create) noexcept
+RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept
 {
-    RebuildSlot *const slot = find(
-        segment->rebuilds, [&](const RebuildSlot &s) { return s.database == database && s.source_id == source_id; },
-        create);
-    if (slot && slot->database == InvalidOid)
-    {
-        const uint64 incarnation = slot->incarnation + 1;
-        *slot = RebuildSlot{};
-        slot->incarnation = incarnation;
-        slot->database = database;
-        slot->source_id = source_id;
-    }
+    RebuildSlot *const slot = find(segment->rebuilds, [](const RebuildSlot &) { return false; }, true);
+    if (!slot)
+        return nullptr;
+    const uint64 incarnation = slot->incarnation + 1;
+    *slot = RebuildSlot{};
+    slot->incarnation = incarnation;
+    slot->database = database;
+    slot->source_id = source_id;
     return slot;
 }
 

@@ -47,6 +47,16 @@ enum class Block : int
     source,    // the source cannot be read; `note` says why
 };
 
+// Which lane a generation belongs to. Only the tail worker assigns; a rebuild worker hands over.
+enum class Assignment : int
+{
+    none,           // nobody has looked at it since the server started
+    rebuild_wanted, // waits for the rebuild lane `rebuild`
+    rebuild,        // that lane runs
+    handed_over,    // that lane is done with it: the tail adopts it
+    tail,
+};
+
 // A database that may have the extension, and its tail worker.
 struct DatabaseSlot
 {
@@ -90,6 +100,8 @@ struct GenerationSlot
     Oid database; // InvalidOid: unused
     int32 generation_id;
     pid_t worker_pid;          // whoever moves it now; 0: nobody
+    Assignment assignment;
+    int rebuild;               // index of the RebuildSlot
     SharedPosition checkpoint; // the stored one, as of the last commit here
     SharedPosition advanced;   // what it has been advanced over while `checkpoint` was the stored one
     bool reached;              // live, and the target was reached since the server started ..
@@ -103,7 +115,8 @@ struct GenerationSlot
     char note[160];
 };
 
-// A rebuild lane that is wanted or runs: one per source at a time, plus what joins it.
+// A rebuild lane that is wanted or runs. The tail worker makes the slot and assigns generations to it; the launcher starts the
+// worker; the slot is freed by the worker when its generations are handed over, failed or gone.
 struct RebuildSlot
 {
     Oid database; // InvalidOid: unused
@@ -153,7 +166,9 @@ public:
 DatabaseSlot *find_database(Oid database, bool create = false) noexcept;
 SourceSlot *find_source(Oid database, int32 source_id, bool create = false) noexcept;
 GenerationSlot *find_generation(Oid database, int32 generation_id, bool create = false) noexcept;
-RebuildSlot *find_rebuild(Oid database, int32 source_id, bool create = false) noexcept;
+
+// A new rebuild slot; nullptr: no room.
+RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept;
 
 // Forgets everything about a database (it was dropped, or the extension was).
 void forget_database(Oid database) noexcept;

@@ -1,0 +1,93 @@
+// Folds pages of events into the states of one generation.
+//
+// A page is folded inside one internal subtransaction that is read-only and runs as the query's owner in a security-restricted
+// context with the captured surroundings. It never gets an xid, the updater cannot write, and when it raises, everything that was
+// folded before that event is kept: states live in the cache, outside of the subtransaction.
+#pragma once
+
+#include "pg/memory.hpp"
+#include "query/key_expression.hpp"
+#include "query/state_store.hpp"
+#include "source/event_reader.hpp"
+
+namespace query
+{
+
+// Why a page could not be folded to its end.
+struct FoldStop
+{
+    enum class Kind
+    {
+        updater,     // the user's code raised: the generation fails at `position`
+        transient,   // try again later
+        interrupted, // the worker is to end
+    } kind;
+    Position position; // of the event that was not applied
+    std::string sqlstate;
+    std::string message;
+};
+
+// True for errors that another try may not meet: serialization failures, locks, a cancel, a full disk.
+bool is_transient(int sqlstate);
+
+struct FoldResult
+{
+    int64 events = 0;             // that were applied
+    MaybePosition last;           // the last event of the page that the generation is past, applied or not its own
+    std::optional<FoldStop> stop; // empty: the whole page
+};
+
+class Fold
+{
+public:
+    // `fresh`: the table of states is empty, so that what is not in the cache does not exist.
+    Fold(const Generation &generation, bool fresh);
+    ~Fold();
+
+    // Folds the events of the page after `cursor`. Needs an active snapshot and an SPI connection, in a transaction without an xid
+    // in a worker. Throws only when something else than the user's code goes wrong.
+    FoldResult fold(const source::EventPage &page, const MaybePosition &cursor);
+
+    // Writes what has changed; the caller has moved the checkpoint in this transaction.
+    void write() { store.write(cache); }
+    // How many instances more there are once it is written.
+    std::int64_t instance_change() const { return cache.instance_change(); }
+    // The transaction of write() has committed. `keep`: the states stay in memory for the next pages.
+    void written(bool keep);
+    // Forgets everything that was not written.
+    void forget();
+
+    bool dirty() const { return !cache.dirty_entries().empty(); }
+    size_t bytes() const { return cache.bytes(); }
+
+    // The updater as it stands now is the one that the generation was defined with (its definition hash was compared).
+    void accept_updater();
+    // True if the updater's catalog row (not just its text) is the accepted one. Compare it before a fold and again just before
+    // its commit. Needs a transaction.
+    bool updater_unchanged() const;
+
+private:
+    struct Selected; // an event of the page that concerns the generation, with the entries of its instances
+
+    bool wanted(const EventValues &event) const;
+    void select(const source::EventPage &page, const MaybePosition &cursor, std::vector<Selected> &selected, size_t &at);
+    void apply(const source::EventPage &page, std::vector<Selected> &selected, size_t &at, int64 &applied);
+
+    const Generation &generation;
+    StateCache cache;
+    StateStore store;
+    bool complete; // the cache or nothing: an unknown entry cannot be in the table
+    std::unordered_set<std::string_view> types;
+    struct UpdaterRow
+    {
+        TransactionId xmin = InvalidTransactionId;
+        ItemPointerData tid{};
+    };
+    static UpdaterRow updater_row(Oid updater);
+    UpdaterRow accepted;
+    std::vector<StateCache::Entry *> entries; // of the page in hand
+    pg::OwnedContext page_context;  // what lives for a page
+    pg::OwnedContext event_context; // what lives for an event
+};
+
+} // namespace query

@@ -1,0 +1,109 @@
+#include "query/state_cache.hpp"
+
+namespace query
+{
+
+namespace
+{
+
+// What an entry costs beside its id and document: the node, its place in the table of buckets, malloc's own words.
+constexpr size_t entry_overhead = sizeof(StateCache::Entry) + 64;
+
+} // namespace
+
+std::string_view id_bytes(KeyType type, Datum key)
+{
+    switch (type)
+    {
+        case KeyType::text:
+            return {VARDATA_ANY(DatumGetPointer(key)), static_cast<size_t>(VARSIZE_ANY_EXHDR(DatumGetPointer(key)))};
+        case KeyType::uuid:
+            return {reinterpret_cast<const char *>(DatumGetUUIDP(key)->data), UUID_LEN};
+        case KeyType::bigint:
+            break;
+    }
+    // int8 is passed by value: the bytes live in a static until the next call.
+    static int64 value;
+    value = DatumGetInt64(key);
+    return {reinterpret_cast<const char *>(&value), sizeof value};
+}
+
+Datum id_datum(KeyType type, std::string_view bytes)
+{
+    switch (type)
+    {
+        case KeyType::text:
+            return PointerGetDatum(cstring_to_text_with_len(bytes.data(), static_cast<int>(bytes.size())));
+        case KeyType::uuid:
+        {
+            auto *const uuid = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
+            std::memcpy(uuid->data, bytes.data(), UUID_LEN);
+            return UUIDPGetDatum(uuid);
+        }
+        case KeyType::bigint:
+            break;
+    }
+    int64 value;
+    std::memcpy(&value, bytes.data(), sizeof value);
+    return Int64GetDatum(value);
+}
+
+StateCache::Entry &StateCache::at(std::string_view id)
+{
+    lookup.assign(id);
+    const auto [entry, made] = map.try_emplace(lookup);
+    if (made)
+        used += entry_overhead + id.size();
+    return *entry;
+}
+
+void StateCache::change(Entry &entry, std::string_view document, Position position)
+{
+    CachedState &state = entry.second;
+    used -= state.document.capacity();
+    state.document.assign(document);
+    used += state.document.capacity();
+    state.position = position;
+    if (!state.dirty)
+    {
+        state.dirty = true;
+        dirty.push_back(&entry);
+    }
+}
+
+void StateCache::fill(Entry &entry, std::string_view document, Position position)
+{
+    CachedState &state = entry.second;
+    used -= state.document.capacity();
+    state.document.assign(document);
+    used += state.document.capacity();
+    state.position = position;
+    state.known = state.stored = true;
+}
+
+std::int64_t StateCache::instance_change() const
+{
+    std::int64_t change = 0;
+    for (const Entry *const entry : dirty)
+        change += static_cast<int>(entry->second.exists()) - static_cast<int>(entry->second.stored);
+    return change;
+}
+
+void StateCache::flushed()
+{
+    for (Entry *const entry : dirty)
+    {
+        entry->second.dirty = false;
+        entry->second.stored = entry->second.exists();
+    }
+    dirty.clear();
+}
+
+void StateCache::clear()
+{
+    map.clear();
+    dirty.clear();
+    used = 0;
+}
+
+} // namespace query

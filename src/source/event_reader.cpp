@@ -1,0 +1,101 @@
+#include "source/event_reader.hpp"
+
+#include "pg/transaction.hpp"
+
+namespace source
+{
+
+namespace
+{
+
+int64 lower_bound(const MaybePosition &after)
+{
+    return after.value_or(std::numeric_limits<Position>::min());
+}
+
+int64 upper_bound(const MaybePosition &up_to)
+{
+    return up_to.value_or(std::numeric_limits<Position>::max());
+}
+
+} // namespace
+
+EventPage::EventPage(pg::Rows rows_, bool exhausted_) : rows(rows_), no_more(exhausted_)
+{
+    ordered.reserve(rows.size());
+    for (uint64 i = 0; i < rows.size(); i++)
+        ordered.push_back(rows.bigint(i, 1).value());
+}
+
+query::EventValues EventPage::event(size_t index) const
+{
+    query::EventValues event;
+    for (int column = 0; column < 6; column++)
+    {
+        const std::optional<Datum> value = rows.get(index, column + 1);
+        event.values[column] = value.value_or(0);
+        event.nulls[column] = !value;
+    }
+    return event;
+}
+
+EventReader::EventReader(const EventSource &event_source)
+    : source(event_source), page_statement(source.page_query()),
+      count_statement("SELECT count(*) FROM (SELECT FROM " + pg::relation_name(source.events) + " WHERE " +
+                      pg::quoted(source.position_column) + " > $1 AND " + pg::quoted(source.position_column) +
+                      " <= $2 LIMIT $3) AS found"),
+      head_statement("SELECT " + pg::quoted(source.position_column) + " FROM " + pg::relation_name(source.events) +
+                     " ORDER BY 1 DESC LIMIT 1")
+{
+}
+
+template <class F> auto EventReader::as_owner(F &&f) -> decltype(f())
+{
+    const pg::AsUser owner(source.owner, true);
+    pg::pin_surroundings(source.search_path);
+    // Positions come from the index, whatever the statistics of a young table make the planner believe.
+    pg::set_local("enable_seqscan", "off");
+    pg::set_local("enable_bitmapscan", "off");
+    pg::set_local("enable_sort", "off");
+    return f();
+}
+
+EventPage EventReader::read(const MaybePosition &after, const MaybePosition &up_to, int limit)
+{
+    return as_owner(
+        [&]
+        {
+            pg::Args args;
+            args.bigint(lower_bound(after)).bigint(upper_bound(up_to)).bigint(int64{limit});
+            const pg::Rows rows = page_statement.execute(args, true);
+            return EventPage(rows, rows.size() < static_cast<uint64>(limit));
+        });
+}
+
+bool EventReader::more_than(int limit, const MaybePosition &after, const MaybePosition &up_to)
+{
+    return as_owner(
+        [&]
+        {
+            pg::Args args;
+            args.bigint(lower_bound(after)).bigint(upper_bound(up_to)).bigint(int64{limit} + 1);
+            pg::Rows rows = count_statement.execute(args, true);
+            const bool more = rows.bigint(0, 1).value() > limit;
+            rows.free();
+            return more;
+        });
+}
+
+MaybePosition EventReader::head()
+{
+    return as_owner(
+        [&]() -> MaybePosition
+        {
+            pg::Rows rows = head_statement.execute({}, true);
+            const MaybePosition result = rows.empty() ? std::nullopt : rows.bigint(0, 1);
+            rows.free();
+            return result;
+        });
+}
+
+} // namespace source

@@ -1,0 +1,31 @@
+// The Witness that asks PostgreSQL's lock table.
+#pragma once
+
+#include "pg/locks.hpp"
+#include "source/event_source.hpp"
+#include "source/settled_position.hpp"
+
+namespace source
+{
+
+// Call it inside a transaction without an xid, outside of user code.
+class LockWitness final : public Witness
+{
+public:
+    explicit LockWitness(const EventSource &event_source) : source(event_source) {}
+
+    Position last_drawn() override;
+    std::vector<Holder> holders() override;
+    bool ended(const Holder &holder) override;
+
+    // For gap_timeout, where no sequence can be asked: the highest position that the caller has seen.
+    void seen(Position position) { highest_seen = position; }
+
+private:
+    const EventSource &source;
+    Position highest_seen = std::numeric_limits<Position>::min();
+};
+
+pg::LockHolder lock_holder(const Holder &holder);
+
+} // namespace source

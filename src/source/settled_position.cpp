@@ -1,0 +1,83 @@
+#include "source/settled_position.hpp"
+
+namespace source
+{
+
+void SettledPosition::raise_edge(Position position)
+{
+    if (before(settled_edge, position))
+        settled_edge = position;
+    if (mark && settled_edge && mark->high <= *settled_edge)
+        mark.reset();
+}
+
+void SettledPosition::refresh(Witness &witness)
+{
+    if (!mark)
+        return;
+    std::erase_if(mark->holders, [&](const Holder &holder) { return witness.ended(holder); });
+    if (!mark->holders.empty())
+        return;
+    proven = mark->high;
+    mark.reset();
+}
+
+// Returns true if the mark was proved at once, because nobody holds the lock.
+bool SettledPosition::take_mark(Position hole, Witness &witness)
+{
+    // H first, then the holders: see the proof.
+    const Position high = witness.last_drawn();
+    std::vector<Holder> holders = witness.holders();
+    lookup_count++;
+    if (holders.empty())
+    {
+        if (before(proven, high))
+            proven = high;
+        return true;
+    }
+    mark = Mark{hole, high, std::move(holders)};
+    return false;
+}
+
+SettledPosition::Verdict SettledPosition::judge(std::span<const Position> positions, bool exhausted, Witness &witness)
+{
+    std::size_t settled = 0;
+    for (const Position position : positions)
+    {
+        const bool known = settled_edge && position <= *settled_edge;
+        const bool next = settled_edge && position == *settled_edge + 1;
+        const bool below_proof = proven && position <= *proven;
+        if (!known && !next && !below_proof)
+            break;
+        raise_edge(position);
+        settled++;
+    }
+
+    const bool all = settled == positions.size();
+    if (all && exhausted && proven)
+        raise_edge(*proven); // what is missing up to H is dead: this snapshot is younger than the proof
+    if (all && (settled_edge || !exhausted))
+        return {settled, false};
+
+    // A hole, or nothing to stand on yet.
+    const Position hole = settled_edge ? *settled_edge + 1 : (all ? 0 : positions[settled]);
+    if (mark && (all || positions[settled] <= mark->high))
+    {
+        mark->hole = hole;
+        return {settled, false};
+    }
+    mark.reset();
+    return {settled, take_mark(hole, witness)};
+}
+
+void SettledPosition::settle_unread(Witness &witness)
+{
+    refresh(witness);
+    const Position high = mark ? mark->high : witness.last_drawn();
+    if (!mark && (!settled_edge || *settled_edge < high))
+        take_mark(settled_edge ? *settled_edge + 1 : high, witness);
+    if (proven)
+        raise_edge(*proven);
+}
+
+} // namespace source

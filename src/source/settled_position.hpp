@@ -1,0 +1,103 @@
+// The settled position: the highest position at or below which no transaction can still commit an event.
+//
+// Writers draw positions from a sequence and commit in any order, so the highest visible position proves nothing about the
+// numbers below it. This class proves it by asking who still could write, and never waits and never blocks a writer.
+//
+// Facts it rests on (PostgreSQL 15, commands/sequence.c and storage/lmgr/lock.c):
+//  F1. nextval() takes RowExclusiveLock on the sequence, owned by the top-level transaction, before it hands out a number. The
+//      lock is kept until the transaction has ended and is visible to new snapshots (CommitTransaction: ProcArrayEndTransaction
+//      comes before the locks are released). ROLLBACK TO SAVEPOINT keeps it, PREPARE TRANSACTION hands it to the prepared one.
+//  F2. The numbers of one sequence only go up: what is drawn after H was read is greater than H.
+// The contract with the user: a position is drawn in the transaction that inserts it.
+//
+// Proof. Let a mark be (H, holders): H, the last number drawn, is read first, then the holders of the sequence's lock. Take any
+// number p <= H. By F2 it was drawn before H was read, by a transaction T that by F1 held the lock at that time. When the holders
+// were collected, either T had ended and was visible to snapshots taken from then on, or it held the lock still and is one of the
+// holders. So once all holders have ended, T has ended and is visible to every snapshot that is taken afterwards. A p that such a
+// snapshot does not show can never appear: it is a dead hole. Therefore H is settled under any snapshot that is taken after the
+// holders were seen to have ended.
+//    The order matters twice. Holders before H: a writer could take the lock and draw in between, and be missed. Snapshot before
+// the end of the holders is seen: what they committed in between would be missing from the page, and look dead.
+//
+// Runs without holes need no mark: if every number up to the edge is settled and the next ones are visible under one snapshot,
+// they are settled as well, since no other transaction can commit an event at a position that is taken.
+//
+// Not for positions that are not drawn in the inserting transaction (settle => 'guarded' or 'gap_timeout').
+// This file knows nothing of PostgreSQL: the Witness does, and tests bring their own.
+#pragma once
+
+#include "source/position.hpp"
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace source
+{
+
+// Somebody who may still commit an event at or below H. `backend` and `transaction` name a virtual transaction; with a
+// `deadline` (microseconds, the Witness's clock) it is a time to pass instead.
+struct Holder
+{
+    std::int32_t backend = 0;
+    std::uint32_t transaction = 0;
+    std::int64_t deadline = 0;
+};
+
+// What the proof asks of the server.
+class Witness
+{
+public:
+    virtual ~Witness() = default;
+    // H: the last number drawn, one less than the sequence's start if none was.
+    virtual Position last_drawn() = 0;
+    // Who holds the sequence's lock now, the caller's own transaction left out.
+    virtual std::vector<Holder> holders() = 0;
+    // True when the holder has ended and new snapshots see what it did.
+    virtual bool ended(const Holder &holder) = 0;
+};
+
+class SettledPosition
+{
+public:
+    struct Mark
+    {
+        Position hole; // the first position that is missing
+        Position high; // H
+        std::vector<Holder> holders;
+    };
+
+    struct Verdict
+    {
+        std::size_t settled; // how many of the positions, from the first, may be applied
+        bool read_again;     // a mark was proved after the page's snapshot: read it again under a new one
+    };
+
+    // `edge`: everything at or below it is known to be settled (a stored checkpoint); empty: nothing is known.
+    explicit SettledPosition(MaybePosition edge = std::nullopt) : settled_edge(edge) {}
+
+    // Tests the pending mark. Call it before the snapshot of the page is taken, in a transaction without an xid.
+    void refresh(Witness &witness);
+
+    // Judges a page: the visible positions above some cursor at or below the edge, in order, read under a snapshot that was taken
+    // after refresh(). `exhausted`: nothing visible lies above the last one. Takes a mark at the first hole.
+    Verdict judge(std::span<const Position> positions, bool exhausted, Witness &witness);
+
+    // Settles without reading: for a source that nobody tails. Readers take their snapshot after they have seen edge().
+    void settle_unread(Witness &witness);
+
+    MaybePosition edge() const { return settled_edge; }
+    const std::optional<Mark> &pending() const { return mark; }
+    std::int64_t lookups() const { return lookup_count; }
+
+private:
+    bool take_mark(Position hole, Witness &witness);
+    void raise_edge(Position position);
+
+    MaybePosition settled_edge;
+    MaybePosition proven; // H of a proved mark: settled under snapshots taken from then on
+    std::optional<Mark> mark;
+    std::int64_t lookup_count = 0;
+};
+
+} // namespace source

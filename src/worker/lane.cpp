@@ -1,0 +1,272 @@
+#include "worker/lane.hpp"
+
+#include "pg/log.hpp"
+#include "pg/transaction.hpp"
+#include "query/checkpoint.hpp"
+
+namespace worker
+{
+
+namespace
+{
+
+// A checkpoint that moved over nothing of the query's own is stored this seldom: all it saves is reading after a restart.
+constexpr std::int64_t lazy_checkpoint_us = 10'000'000;
+
+// What a failing event's payload is called in the log, where the payload itself has no place.
+std::string digest(const source::EventPage &page, Position position)
+{
+    for (size_t i = 0; i < page.size(); i++)
+        if (page.positions()[i] == position)
+        {
+            const query::EventValues event = page.event(i);
+            if (event.nulls[query::column_data])
+                return "null";
+            const Datum hash = pg::call(
+                [&]
+                {
+                    struct varlena *const data = PG_DETOAST_DATUM_PACKED(event.values[query::column_data]);
+                    return DirectFunctionCall2(binary_encode, DirectFunctionCall1(sha256_bytea, PointerGetDatum(data)),
+                                               CStringGetTextDatum("hex"));
+                });
+            return pg::text_of(hash);
+        }
+    return "unknown";
+}
+
+} // namespace
+
+Lane::Lane(const source::EventSource &event_source) : source(event_source), reader(event_source) {}
+
+Member &Lane::add(query::Generation generation)
+{
+    const bool fresh = !generation.checkpoint;
+    const MaybePosition checkpoint = generation.checkpoint;
+    all.push_back(std::make_unique<Member>(std::move(generation), fresh));
+    Member &member = *all.back();
+    member.stored = member.cursor = checkpoint;
+    member.stored_at = GetCurrentTimestamp();
+    return member;
+}
+
+void Lane::remove(int32 generation_id)
+{
+    std::erase_if(all, [&](const auto &member) { return member->generation.id == generation_id; });
+}
+
+Member *Lane::find(int32 generation_id)
+{
+    for (const auto &member : all)
+        if (member->generation.id == generation_id)
+            return member.get();
+    return nullptr;
+}
+
+MaybePosition Lane::cursor() const
+{
+    MaybePosition lowest = all.empty() ? std::nullopt : all.front()->cursor;
+    for (const auto &member : all)
+        if (source::before(member->cursor, lowest))
+            lowest = member->cursor;
+    return lowest;
+}
+
+Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitness &witness, int limit)
+{
+    // The table is locked first, then the pending mark is tested, then the snapshot is taken: a snapshot from before a rewriting
+    // ALTER TABLE shows an empty table, one from before the end of the mark's holders misses what they committed.
+    pg::lock_with_inheritors(source.events, AccessShareLock);
+    settled.refresh(witness);
+    // A mark that is proved at once calls for another snapshot. Under load that can happen again: what is settled by then is
+    // enough to go on with.
+    for (int attempt = 0;; attempt++)
+    {
+        const pg::FreshSnapshot snapshot;
+        source::EventPage page = reader.read(cursor(), std::nullopt, limit);
+        if (!page.empty())
+            witness.seen(page.last());
+        const source::SettledPosition::Verdict verdict = settled.judge(page.positions(), page.exhausted(), witness);
+        if (verdict.read_again && attempt < 3)
+        {
+            page.free();
+            continue;
+        }
+        const bool caught_up = page.exhausted() || verdict.settled < page.size();
+        page.truncate(verdict.settled);
+        fold(page, caught_up, settled.edge());
+        const Page result{page.size(), caught_up};
+        page.free();
+        return result;
+    }
+}
+
+Lane::Page Lane::fold_up_to(const MaybePosition &settled, int limit)
+{
+    pg::lock_with_inheritors(source.events, AccessShareLock);
+    const pg::FreshSnapshot snapshot;
+    source::EventPage page = reader.read(cursor(), settled, limit);
+    fold(page, page.exhausted(), settled);
+    const Page result{page.size(), page.exhausted()};
+    page.free();
+    return result;
+}
+
+void Lane::fold(const source::EventPage &page, bool caught_up, const MaybePosition &settled)
+{
+    read_count += static_cast<int64>(page.size());
+    for (const auto &held : all)
+    {
+        Member &member = *held;
+        if (member.stop)
+            continue;
+        if (!page.empty())
+        {
+            if (!member.fold.updater_unchanged())
+                throw UpdaterChanged{member.generation.id};
+            query::FoldResult result = member.fold.fold(page, member.cursor);
+            member.unflushed_events += result.events;
+            member.rate.add(static_cast<int64>(page.size()), GetCurrentTimestamp());
+            if (source::before(member.cursor, result.last))
+                member.cursor = result.last;
+            if (result.stop)
+            {
+                if (result.stop->kind == query::FoldStop::Kind::updater)
+                    pg::log(WARNING,
+                            "query " + pg::shown(member.generation.query_name) + " failed at position " +
+                                std::to_string(result.stop->position),
+                            "SQLSTATE " + result.stop->sqlstate + ", SHA-256 of the event's data " +
+                                digest(page, result.stop->position) + ".",
+                            "readmodel.status() shows the message. Mend the updater, then call readmodel.retry().");
+                member.stop = std::move(result.stop);
+                continue;
+            }
+        }
+        // Dead holes after the last event are passed over too, but a generation that has seen nothing stays at nothing.
+        if (caught_up && member.cursor && source::before(member.cursor, settled))
+            member.cursor = settled;
+    }
+}
+
+void Lane::flush_member(Member &member)
+{
+    const query::Generation &generation = member.generation;
+    // The compare-and-set comes first: a second worker waits for it before it writes anything.
+    if (!query::move_checkpoint(
+            {generation.id, member.stored, member.cursor, member.unflushed_events, member.fold.instance_change()}))
+        throw LostCheckpoint{generation.id};
+    member.fold.write();
+    if (!member.fold.updater_unchanged())
+        throw UpdaterChanged{generation.id};
+    member.flushing = true;
+}
+
+// A flush that failed says nothing about whose fault it was: its states are dropped, and it stands where it was committed last.
+void Lane::blame(Member &member, const pg::PgError &error)
+{
+    member.fold.forget();
+    member.cursor = member.stored;
+    member.unflushed_events = 0;
+    member.flushing = false;
+    member.stop = query::FoldStop{query::is_transient(error.sqlstate()) ? query::FoldStop::Kind::transient
+                                                                        : query::FoldStop::Kind::updater,
+                                  member.stored.value_or(0), error.sqlstate_text(), std::string(error.message())};
+}
+
+void Lane::flush(bool everything)
+{
+    // After a flush that was not committed the members flush one by one, so that one that cannot does not hold up the others.
+    const bool alone = std::exchange(one_by_one, true);
+    const TimestampTz now = GetCurrentTimestamp();
+    for (const auto &held : all)
+    {
+        Member &member = *held;
+        const bool moved = source::before(member.stored, member.cursor);
+        const bool lazy = now - member.stored_at > lazy_checkpoint_us;
+        if (moved && (member.unflushed_events > 0 || lazy || everything || member.stop))
+        {
+            if (!alone)
+                flush_member(member);
+            else if (const std::optional<pg::PgError> error = pg::attempt(false, [&] { flush_member(member); }))
+                blame(member, *error);
+        }
+        if (member.stop && member.stop->kind == query::FoldStop::Kind::updater)
+        {
+            query::record_failure(member.generation.id, "updater_error", member.stop->position, member.stop->sqlstate,
+                                  member.stop->message);
+            member.failed = true;
+        }
+    }
+}
+
+void Lane::committed(bool keep)
+{
+    one_by_one = false;
+    const TimestampTz now = GetCurrentTimestamp();
+    for (const auto &held : all)
+    {
+        Member &member = *held;
+        if (!member.flushing)
+            continue;
+        member.flushing = false;
+        member.stored = member.cursor;
+        member.stored_at = now;
+        member.applied += std::exchange(member.unflushed_events, 0);
+        member.fold.written(keep);
+    }
+}
+
+void Lane::abandon()
+{
+    for (const auto &held : all)
+    {
+        Member &member = *held;
+        member.fold.forget();
+        member.cursor = member.stored;
+        member.unflushed_events = 0;
+        member.flushing = member.failed = false;
+        member.stop.reset();
+    }
+}
+
+size_t Lane::bytes() const
+{
+    size_t sum = 0;
+    for (const auto &member : all)
+        sum += member->fold.bytes();
+    return sum;
+}
+
+bool Lane::unflushed() const
+{
+    return std::any_of(all.begin(), all.end(),
+                       [](const auto &member) { return member->unflushed_events > 0 || member->stop; });
+}
+
+void publish(const Member &member, Assignment assignment)
+{
+    if (!shared())
+        return;
+    {
+        const SharedLock lock(LW_EXCLUSIVE);
+        GenerationSlot *const slot = find_generation(MyDatabaseId, member.generation.id, true);
+        if (!slot)
+            return;
+        slot->worker_pid = MyProcPid;
+        slot->assignment = assignment;
+        slot->checkpoint.set(member.stored);
+        slot->advanced.set(member.unflushed_events > 0 ? member.stored : member.cursor);
+        slot->advanced_at = GetCurrentTimestamp();
+        slot->events_applied = member.applied;
+        slot->events_per_second = member.rate.per_second();
+        if (member.reached && !slot->reached)
+        {
+            slot->reached = true;
+            slot->required.set(member.stored);
+        }
+        slot->block = Block::none;
+        slot->note[0] = '\0';
+    }
+    ConditionVariableBroadcast(&shared()->progress);
+}
+
+} // namespace worker

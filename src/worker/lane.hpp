@@ -1,0 +1,108 @@
+// A lane: one cursor over one source together with the generations that stand at it.
+//
+// One loop serves rebuild and tail: read a page of settled events once, fold it into each generation that it concerns, flush states
+// and checkpoints in one transaction, and announce only what is committed. Who opens and commits the transactions is the caller's
+// matter (a worker, or catch_up in a session):
+//
+//     begin;  lane.fold_page(..);  lane.flush();  commit;  lane.committed();        tail, catch_up
+//     begin;  lane.fold_page(..);  commit;  ..;  begin;  lane.flush();  commit;  lane.committed();   rebuild
+//
+// After an error and the abort of the transaction: lane.abandon(). Everything is then as it was committed last.
+#pragma once
+
+#include "query/fold.hpp"
+#include "source/event_reader.hpp"
+#include "source/lock_witness.hpp"
+#include "worker/rate.hpp"
+#include "worker/shared.hpp"
+
+namespace worker
+{
+
+// A generation in a lane.
+struct Member
+{
+    Member(query::Generation generation_, bool fresh) : generation(std::move(generation_)), fold(generation, fresh) {}
+
+    query::Generation generation;
+    query::Fold fold;
+    MaybePosition stored;     // the checkpoint as it is committed
+    MaybePosition cursor;     // what it has been advanced over, in memory
+    int64 unflushed_events = 0;
+    TimestampTz stored_at = 0;
+    std::optional<query::FoldStop> stop; // why it stands still since the last page
+    bool failed = false;                 // its failure is recorded with the next commit
+    bool flushing = false;               // its checkpoint is moved with the next commit
+    bool reached = false;                // its target, as of what is committed
+    MaybePosition target;                // empty: only "nothing more to apply" ends the catch-up
+    Rate rate;
+    int64 applied = 0; // events, committed by this lane
+};
+
+class Lane
+{
+public:
+    explicit Lane(const source::EventSource &event_source);
+
+    // Members are held by pointer: they refer to themselves.
+    Member &add(query::Generation generation);
+    void remove(int32 generation_id);
+    Member *find(int32 generation_id);
+    std::vector<std::unique_ptr<Member>> &members() { return all; }
+    bool empty() const { return all.empty(); }
+
+    // The smallest cursor of the members: where the next page starts.
+    MaybePosition cursor() const;
+
+    struct Page
+    {
+        size_t events = 0;
+        bool caught_up = false; // nothing settled lies unread above the cursor
+    };
+
+    // Tail: reads what is visible above the cursor, as far as `settled` can prove it now.
+    Page fold_settled(source::SettledPosition &settled, source::LockWitness &witness, int limit);
+    // Rebuild: reads up to a settled position that was published before this transaction's snapshot.
+    Page fold_up_to(const MaybePosition &settled, int limit);
+
+    // Moves the checkpoints and writes the states of all members that have something to write; records failures. With
+    // `everything` also checkpoints that moved over nothing of the query's own. Throws LostCheckpoint.
+    void flush(bool everything);
+    // The transaction of flush() has committed. `keep`: states stay in memory.
+    void committed(bool keep);
+    // It has not.
+    void abandon();
+
+    // One member's checkpoint was moved by somebody else, or the generation is gone.
+    struct LostCheckpoint
+    {
+        int32 generation_id;
+    };
+
+    // The updater was replaced while its batch was folded.
+    struct UpdaterChanged
+    {
+        int32 generation_id;
+    };
+
+    size_t bytes() const;
+    bool unflushed() const;
+    int64 events_read() const { return read_count; }
+    source::EventReader &events() { return reader; }
+
+private:
+    void fold(const source::EventPage &page, bool caught_up, const MaybePosition &settled);
+    void flush_member(Member &member);
+    static void blame(Member &member, const pg::PgError &error);
+
+    const source::EventSource &source;
+    source::EventReader reader;
+    std::vector<std::unique_ptr<Member>> all;
+    int64 read_count = 0;
+    bool one_by_one = false; // the last flush was not committed
+};
+
+// Writes what a lane has committed into shared memory, for status functions and waiters.
+void publish(const Member &member, Assignment assignment);
+
+} // namespace worker
