@@ -242,31 +242,4 @@ bool Lane::unflushed() const
                        [](const auto &member) { return member->unflushed_events > 0 || member->stop; });
 }
 
-void publish(const Member &member, Assignment assignment)
-{
-    if (!shared())
-        return;
-    {
-        const SharedLock lock(LW_EXCLUSIVE);
-        GenerationSlot *const slot = find_generation(MyDatabaseId, member.generation.id, true);
-        if (!slot)
-            return;
-        slot->worker_pid = MyProcPid;
-        slot->assignment = assignment;
-        slot->checkpoint.set(member.stored);
-        slot->advanced.set(member.unflushed_events > 0 ? member.stored : member.cursor);
-        slot->advanced_at = GetCurrentTimestamp();
-        slot->events_applied = member.applied;
-        slot->events_per_second = member.rate.per_second();
-        if (member.reached && !slot->reached)
-        {
-            slot->reached = true;
-            slot->required.set(member.stored);
-        }
-        slot->block = Block::none;
-        slot->note[0] = '\0';
-    }
-    ConditionVariableBroadcast(&shared()->progress);
-}
-
 } // namespace worker

@@ -102,7 +102,4 @@ private:
     bool one_by_one = false; // the last flush was not committed
 };
 
-// Writes what a lane has committed into shared memory, for status functions and waiters.
-void publish(const Member &member, Assignment assignment);
-
 } // namespace worker

@@ -126,6 +126,11 @@ GenerationSlot *find_generation(Oid database, int32 generation_id, bool create) 
     return slot;
 }
 
+RebuildSlot *find_rebuild(uint64 lane) noexcept
+{
+    return find(segment->rebuilds, [&](const RebuildSlot &s) { return s.lane == lane; }, false);
+}
+
 RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept
 {
     RebuildSlot *const slot = find(segment->rebuilds, [](const RebuildSlot &) { return false; }, true);
@@ -134,6 +139,7 @@ RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept
     const uint64 incarnation = slot->incarnation + 1;
     *slot = RebuildSlot{};
     slot->incarnation = incarnation;
+    slot->lane = ++segment->next_lane;
     slot->database = database;
     slot->source_id = source_id;
     return slot;

@@ -101,7 +101,7 @@ struct GenerationSlot
     int32 generation_id;
     pid_t worker_pid;          // whoever moves it now; 0: nobody
     Assignment assignment;
-    int rebuild;               // index of the RebuildSlot
+    uint64 lane;               // the rebuild lane, as RebuildSlot::lane has it
     SharedPosition checkpoint; // the stored one, as of the last commit here
     SharedPosition advanced;   // what it has been advanced over while `checkpoint` was the stored one
     bool reached;              // live, and the target was reached since the server started ..
@@ -121,6 +121,7 @@ struct RebuildSlot
 {
     Oid database; // InvalidOid: unused
     int32 source_id;
+    uint64 lane;   // a number that no other lane had since the server started
     uint64 incarnation;
     pid_t pid;     // 0: not running
     bool starting; // registered with the postmaster, not up yet
@@ -135,6 +136,7 @@ struct Shared
     pid_t launcher_pid;
     Latch *launcher_latch;
     pg_atomic_uint64 registrations; // moves when the set of sources changes: backends refresh their list of event tables
+    uint64 next_lane;
     ConditionVariable progress;     // broadcast after every commit of a lane
     DatabaseSlot databases[max_databases];
     SourceSlot sources[max_sources];
@@ -167,7 +169,9 @@ DatabaseSlot *find_database(Oid database, bool create = false) noexcept;
 SourceSlot *find_source(Oid database, int32 source_id, bool create = false) noexcept;
 GenerationSlot *find_generation(Oid database, int32 generation_id, bool create = false) noexcept;
 
-// A new rebuild slot; nullptr: no room.
+RebuildSlot *find_rebuild(uint64 lane) noexcept;
+
+// A new rebuild lane; nullptr: no room.
 RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept;
 
 // Forgets everything about a database (it was dropped, or the extension was).

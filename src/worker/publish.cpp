@@ -1,0 +1,99 @@
+#include "worker/publish.hpp"
+
+namespace worker
+{
+
+namespace
+{
+
+void copy_note(char (&target)[160], std::string_view note)
+{
+    const size_t length = note.size() < sizeof target
+                              ? note.size()
+                              : static_cast<size_t>(pg_mbcliplen(note.data(), static_cast<int>(note.size()),
+                                                                 static_cast<int>(sizeof target) - 1));
+    std::memcpy(target, note.data(), length);
+    target[length] = '\0';
+}
+
+} // namespace
+
+void publish(const Member &member, Assignment assignment)
+{
+    {
+        const SharedLock lock(LW_EXCLUSIVE);
+        GenerationSlot *const slot = find_generation(MyDatabaseId, member.generation.id, true);
+        if (!slot)
+            return;
+        slot->worker_pid = MyProcPid;
+        slot->assignment = assignment;
+        slot->checkpoint.set(member.stored);
+        slot->advanced.set(member.unflushed_events > 0 ? member.stored : member.cursor);
+        slot->advanced_at = GetCurrentTimestamp();
+        slot->events_applied = member.applied;
+        slot->events_per_second = member.rate.per_second();
+        if (member.reached && !slot->reached)
+        {
+            slot->reached = true;
+            slot->required.set(member.stored);
+        }
+        slot->block = Block::none;
+        slot->blocker_pid = 0;
+        slot->note[0] = '\0';
+    }
+    ConditionVariableBroadcast(&shared()->progress);
+}
+
+void publish_block(int32 generation_id, Block block, int blocker_pid, std::string_view note)
+{
+    const SharedLock lock(LW_EXCLUSIVE);
+    GenerationSlot *const slot = find_generation(MyDatabaseId, generation_id, true);
+    if (!slot)
+        return;
+    slot->block = block;
+    slot->blocker_pid = blocker_pid;
+    copy_note(slot->note, note);
+}
+
+void publish(const source::EventSource &source, const source::SettledPosition &settled, const SourceReport &report)
+{
+    // Who holds a mark up is looked up before the lock is taken.
+    int pids[max_shown_blockers] = {};
+    int blockers = 0;
+    TimestampTz oldest = 0;
+    if (const auto &mark = settled.pending())
+        for (const source::Holder &holder : mark->holders)
+        {
+            if (holder.deadline != 0)
+                continue;
+            const pg::HolderInfo info = pg::describe(source::lock_holder(holder));
+            if (blockers < max_shown_blockers)
+                pids[blockers] = info.pid;
+            blockers++;
+            if (info.started != 0 && (oldest == 0 || info.started < oldest))
+                oldest = info.started;
+        }
+
+    const SharedLock lock(LW_EXCLUSIVE);
+    SourceSlot *const slot = find_source(MyDatabaseId, source.id, true);
+    if (!slot)
+        return;
+    slot->settled.set(settled.edge());
+    const bool was_pending = slot->pending;
+    slot->pending = settled.pending().has_value();
+    if (slot->pending)
+    {
+        slot->pending_hole = settled.pending()->hole;
+        slot->pending_high = settled.pending()->high;
+        if (!was_pending)
+            slot->pending_since = GetCurrentTimestamp();
+        slot->blocked_start = oldest != 0 ? oldest : slot->pending_since;
+    }
+    slot->blockers = blockers;
+    std::copy(std::begin(pids), std::end(pids), slot->blocked_by);
+    slot->batches = report.batches;
+    slot->lock_lookups = report.lookups;
+    slot->events_read = report.events_read;
+}
+
+} // namespace worker

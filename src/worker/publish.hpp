@@ -1,0 +1,24 @@
+// What lanes write into shared memory for status functions and waiters; only what is committed is announced.
+#pragma once
+
+#include "worker/lane.hpp"
+
+namespace worker
+{
+
+// A member as it stands after a commit.
+void publish(const Member &member, Assignment assignment);
+
+// Why a generation does not move. Its numbers stay as they are.
+void publish_block(int32 generation_id, Block block, int blocker_pid, std::string_view note);
+
+// A source as its tail worker sees it.
+struct SourceReport
+{
+    std::int64_t batches;
+    std::int64_t lookups;
+    std::int64_t events_read;
+};
+void publish(const source::EventSource &source, const source::SettledPosition &settled, const SourceReport &report);
+
+} // namespace worker

@@ -1,0 +1,567 @@
+#include "worker/tail_worker.hpp"
+
+#include "pg/log.hpp"
+#include "pg/transaction.hpp"
+#include "query/generation_check.hpp"
+#include "settings.hpp"
+#include "worker/publish.hpp"
+#include "worker/wakeup.hpp"
+
+namespace worker
+{
+
+namespace
+{
+
+// A generation that is further behind than this many pages gets a lane of its own: the tail writes states with every batch, a
+// rebuild as seldom as it can.
+constexpr int pages_behind = 10;
+
+// While a mark pends the tail looks again after 1 ms, then later and later.
+constexpr long first_look_ms = 1;
+constexpr long last_look_ms = 50;
+
+// Events that come during a single step are chance; during three in a row they are load.
+constexpr int load_after_steps = 3;
+
+constexpr long shortest_retry_ms = 100;
+constexpr long longest_retry_ms = 10'000;
+
+TimestampTz in_ms(long milliseconds)
+{
+    return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
+}
+
+// Relations whose definition the worker has built its statements on. A relcache callback may not do more than compare.
+std::array<Oid, max_sources> watched_relations;
+size_t watched_count = 0;
+volatile bool relation_changed = false;
+
+void on_relation_change(Datum, Oid relation)
+{
+    if (!OidIsValid(relation))
+        relation_changed = true;
+    for (size_t i = 0; i < watched_count; i++)
+        if (watched_relations[i] == relation)
+            relation_changed = true;
+}
+
+Block block_of(int sqlstate)
+{
+    switch (sqlstate)
+    {
+        case ERRCODE_LOCK_NOT_AVAILABLE:
+            return Block::lock;
+        case ERRCODE_INSUFFICIENT_PRIVILEGE:
+            return Block::permission;
+        default:
+            return query::is_transient(sqlstate) ? Block::transient : Block::source;
+    }
+}
+
+int first_blocker(Oid relation)
+{
+    for (const pg::LockHolder &holder : pg::conflicting_holders(relation, AccessShareLock))
+        if (const int pid = pg::describe(holder).pid)
+            return pid;
+    return 0;
+}
+
+} // namespace
+
+void TailWorker::run()
+{
+    pg::call([] { CacheRegisterRelcacheCallback(on_relation_change, 0); });
+    Announcements seen = process.announcements();
+    reload_wanted = true;
+    while (!process.stop_requested())
+    {
+        const Announcements now = process.announcements();
+        if (now.definitions != seen.definitions || relation_changed || (reload_at != 0 && GetCurrentTimestamp() >= reload_at))
+            reload_wanted = true;
+        seen = now;
+        if (reload_wanted)
+            reload();
+
+        Progress progress;
+        for (const auto &tail : sources)
+        {
+            const Progress made = step(*tail);
+            progress.more |= made.more;
+            progress.worked |= made.worked;
+            if (process.stop_requested())
+                break;
+        }
+        if (progress.more || reload_wanted)
+            continue;
+
+        const bool announced = process.announcements().events != seen.events;
+        const long milliseconds = pause(progress.worked, announced);
+        if (loaded_steps >= load_after_steps)
+            process.sleep(settings::batch_delay); // events come in groups, and the appenders have the processor
+        else
+            process.wait_for_announcement(seen, milliseconds);
+    }
+    flush_all();
+}
+
+// How long to sleep if nothing is announced. Keeps account of the load.
+long TailWorker::pause(bool worked, bool announced)
+{
+    loaded_steps = worked && announced ? loaded_steps + 1 : 0;
+    long milliseconds = settings::poll_interval;
+    for (const auto &tail : sources)
+    {
+        if (tail->settled.pending())
+        {
+            const int doublings = std::min(tail->waits, 6);
+            milliseconds = std::min(milliseconds, std::min(first_look_ms << doublings, last_look_ms));
+            tail->waits++;
+        }
+        else
+            tail->waits = 0;
+        for (const auto &member : tail->lane.members())
+            if (!member->reached)
+                milliseconds = std::min(milliseconds, last_look_ms); // a takeover waits for a reader of the view
+    }
+    if (reload_at != 0)
+        milliseconds = std::min(milliseconds,
+                                std::max(1L, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), reload_at)));
+    return milliseconds;
+}
+
+void TailWorker::reload()
+{
+    process.report("loading definitions");
+    relation_changed = false;
+    reload_wanted = false;
+    reload_at = 0;
+    try
+    {
+        pg::Transaction transaction;
+        process.enter_transaction();
+        std::vector<source::EventSource> loaded = source::load_sources();
+        generations = query::load_generations();
+        adopt_sources(std::move(loaded));
+        forget_slots_of_dropped();
+        for (const auto &tail : sources)
+        {
+            std::vector<query::Generation> wanted;
+            for (const query::Generation &generation : generations)
+                if (generation.source_id == tail->config.id)
+                    wanted.push_back(generation);
+            assign(*tail, wanted);
+        }
+        transaction.commit();
+    }
+    catch (const pg::PgError &error)
+    {
+        pg::log(WARNING, "pg_readmodel could not load its definitions: " + std::string(error.message()));
+        reload_at = in_ms(1000);
+    }
+    watched_count = 0;
+    for (const auto &tail : sources)
+    {
+        if (watched_count < watched_relations.size())
+            watched_relations[watched_count++] = tail->config.events;
+        for (const auto &member : tail->lane.members())
+            if (watched_count < watched_relations.size())
+                watched_relations[watched_count++] = member->generation.state_table;
+            else
+                relation_changed = false;
+    }
+}
+
+void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
+{
+    std::vector<std::unique_ptr<TailSource>> kept;
+    bool tables_changed = loaded.size() != sources.size();
+    for (source::EventSource &config : loaded)
+    {
+        const auto same_id = std::find_if(sources.begin(), sources.end(),
+                                          [&](const auto &tail) { return tail && tail->config.id == config.id; });
+        std::unique_ptr<TailSource> old = same_id == sources.end() ? nullptr : std::move(*same_id);
+        const bool same_numbers =
+            old && old->config.events == config.events && old->config.sequence == config.sequence &&
+            old->config.settle == config.settle && old->config.restored == config.restored;
+        if (same_numbers && OidIsValid(config.events) && old->config.owner == config.owner &&
+            old->config.search_path == config.search_path && old->page_query == config.page_query())
+        {
+            kept.push_back(std::move(old));
+            continue;
+        }
+        // A stored checkpoint was settled when it was stored, and what is settled stays so.
+        MaybePosition edge;
+        for (const query::Generation &generation : generations)
+            if (generation.source_id == config.id && source::before(edge, generation.checkpoint))
+                edge = generation.checkpoint;
+        auto tail = std::make_unique<TailSource>(std::move(config),
+                                                 same_numbers ? old->settled : source::SettledPosition(edge));
+        if (old)
+        {
+            tail->batches = old->batches;
+            tail->read_before = old->read_before + old->lane.events_read();
+            tail->lookups_before = old->lookups_before + (same_numbers ? 0 : old->settled.lookups());
+        }
+        tables_changed = true;
+        {
+            const SharedLock lock(LW_EXCLUSIVE);
+            if (SourceSlot *const slot = find_source(MyDatabaseId, tail->config.id, true))
+                slot->events = tail->config.events;
+        }
+        kept.push_back(std::move(tail));
+    }
+    for (const auto &gone : sources)
+        if (gone && std::none_of(kept.begin(), kept.end(),
+                                 [&](const auto &tail) { return tail->config.id == gone->config.id; }))
+        {
+            const SharedLock lock(LW_EXCLUSIVE);
+            if (SourceSlot *const slot = find_source(MyDatabaseId, gone->config.id))
+                slot->database = InvalidOid;
+        }
+    sources = std::move(kept);
+    if (tables_changed)
+        announce_event_tables();
+    for (const auto &tail : sources)
+    {
+        const std::optional<pg::Error> fault =
+            tail->config.restored ? std::optional<pg::Error>(pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                                                                       "the source was restored and not adopted yet"))
+                                  : source::check_source(tail->config);
+        tail->usable = !fault;
+        if (!fault)
+            continue;
+        const Block block = tail->config.restored ? Block::restoring : block_of(fault->sqlstate);
+        for (const query::Generation &generation : generations)
+            if (generation.source_id == tail->config.id)
+                publish_block(generation.id, block, 0, fault->message_text);
+        for (auto &member : tail->lane.members())
+            member->fold.forget();
+        tail->lane.members().clear();
+        reload_at = in_ms(1000);
+    }
+}
+
+void TailWorker::forget_slots_of_dropped()
+{
+    const SharedLock lock(LW_EXCLUSIVE);
+    for (GenerationSlot &slot : shared()->generations)
+        if (slot.database == MyDatabaseId &&
+            std::none_of(generations.begin(), generations.end(),
+                         [&](const query::Generation &generation) { return generation.id == slot.generation_id; }))
+            slot.database = InvalidOid;
+}
+
+bool TailWorker::far_behind(TailSource &tail, const query::Generation &generation)
+{
+    // The first page of a small log is the tail's to fold, so that a new query on it needs no other worker.
+    const int pages = generation.phase == query::Phase::live ? pages_behind : 1;
+    pg::lock_with_inheritors(tail.config.events, AccessShareLock);
+    const pg::FreshSnapshot snapshot;
+    const pg::Spi spi;
+    return tail.lane.events().more_than(pages * settings::batch_size, generation.checkpoint, std::nullopt);
+}
+
+// Gives every generation of the source its lane: here, or a rebuild lane.
+void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted)
+{
+    // Whoever failed, was dropped or is built differently now leaves.
+    auto &members = tail.lane.members();
+    std::erase_if(members,
+                  [&](const auto &member)
+                  {
+                      const auto now = std::find_if(wanted.begin(), wanted.end(),
+                                                    [&](const auto &g) { return g.id == member->generation.id; });
+                      return now == wanted.end() || now->failed || now->owner != member->generation.owner ||
+                             now->state_table != member->generation.state_table ||
+                             now->definition.updater_oid != member->generation.definition.updater_oid ||
+                             member->stop;
+                  });
+    if (!tail.usable)
+        return;
+
+    uint64 new_lane = 0;
+    for (query::Generation &generation : wanted)
+    {
+        if (generation.failed || tail.lane.find(generation.id))
+            continue;
+        Assignment assignment = Assignment::none;
+        {
+            const SharedLock lock(LW_SHARED);
+            if (const GenerationSlot *const slot = find_generation(MyDatabaseId, generation.id))
+            {
+                assignment = slot->assignment;
+                if ((assignment == Assignment::rebuild || assignment == Assignment::rebuild_wanted) &&
+                    !find_rebuild(slot->lane))
+                    assignment = Assignment::none; // the lane ended without it
+            }
+        }
+        if (assignment == Assignment::rebuild || assignment == Assignment::rebuild_wanted)
+            continue;
+        if (const std::optional<pg::Error> fault = query::check_generation(generation, tail.config))
+        {
+            publish_block(generation.id, block_of(fault->sqlstate), 0, fault->message_text);
+            reload_at = in_ms(1000);
+            continue;
+        }
+        if (!query::definition_unchanged(generation))
+        {
+            query::record_failure(generation.id, "definition_changed", std::nullopt, "",
+                                  "the updater is not the one any more that this generation was defined with");
+            continue;
+        }
+        if (assignment == Assignment::handed_over || !far_behind(tail, generation))
+        {
+            adopt(tail, std::move(generation));
+            continue;
+        }
+        // New generations that start together share one lane, one pass over the log.
+        const SharedLock lock(LW_EXCLUSIVE);
+        GenerationSlot *const slot = find_generation(MyDatabaseId, generation.id, true);
+        if (!slot)
+            continue;
+        if (new_lane == 0)
+            if (RebuildSlot *const rebuild = make_rebuild(MyDatabaseId, tail.config.id))
+            {
+                rebuild->wanted_since = GetCurrentTimestamp();
+                new_lane = rebuild->lane;
+            }
+        if (new_lane == 0)
+        {
+            slot->block = Block::transient;
+            reload_at = in_ms(1000);
+            continue;
+        }
+        slot->assignment = Assignment::rebuild_wanted;
+        slot->lane = new_lane;
+        slot->worker_pid = 0;
+        slot->block = Block::none;
+    }
+    if (new_lane != 0)
+        wake_launcher();
+}
+
+void TailWorker::adopt(TailSource &tail, query::Generation generation)
+{
+    Member &member = tail.lane.add(std::move(generation));
+    member.fold.accept_updater();
+    // What is settled now lies at or below the last number drawn: once past that, it is caught up, however busy the log is.
+    if (OidIsValid(tail.config.sequence))
+        member.target = pg::sequence_last_drawn(tail.config.sequence);
+    if (const std::optional<GenerationSlot> slot = generation_snapshot(member.generation.id))
+        member.reached = slot->reached && member.generation.phase == query::Phase::live;
+    publish(member, Assignment::tail);
+}
+
+TailWorker::Progress TailWorker::step(TailSource &tail)
+{
+    if (!tail.usable || GetCurrentTimestamp() < tail.not_before)
+        return {};
+    try
+    {
+        Progress progress;
+        if (tail.lane.empty())
+            settle_only(tail);
+        else
+            progress = step_lane(tail);
+        tail.failures = 0;
+        return progress;
+    }
+    catch (const Lane::LostCheckpoint &lost)
+    {
+        // catch_up or another worker was faster: begin again where it stands now.
+        tail.lane.abandon();
+        tail.lane.remove(lost.generation_id);
+        reload_wanted = true;
+    }
+    catch (const Lane::UpdaterChanged &changed)
+    {
+        tail.lane.abandon();
+        tail.lane.remove(changed.generation_id);
+        reload_wanted = true;
+    }
+    catch (const pg::PgError &error)
+    {
+        step_failed(tail, error);
+    }
+    return {};
+}
+
+void TailWorker::settle_only(TailSource &tail)
+{
+    bool gone = false;
+    {
+        pg::Transaction transaction;
+        process.enter_transaction();
+        gone = rewound(tail);
+        if (gone)
+            fail_source(tail);
+        else
+            tail.settled.settle_unread(tail.witness);
+        transaction.commit();
+    }
+    publish(tail.config, tail.settled,
+            {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
+    if (tail.settled.edge())
+        ConditionVariableBroadcast(&shared()->progress); // rebuild lanes may wait for it
+}
+
+TailWorker::Progress TailWorker::step_lane(TailSource &tail)
+{
+    process.report("tailing " + tail.config.name);
+    Lane::Page page;
+    {
+        pg::Transaction transaction;
+        process.enter_transaction();
+        if (rewound(tail))
+        {
+            fail_source(tail);
+            transaction.commit();
+            return {};
+        }
+        {
+            const pg::Spi spi;
+            page = tail.lane.fold_settled(tail.settled, tail.witness, settings::batch_size);
+            tail.lane.flush(false);
+        }
+        transaction.commit();
+    }
+    tail.lane.committed(false);
+    if (page.events > 0)
+        tail.batches++;
+    publish(tail.config, tail.settled,
+            {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
+    after_commit(tail, page.caught_up);
+    return {!page.caught_up, page.events > 0};
+}
+
+// The sequence decides, not max(position): retention may delete events.
+bool TailWorker::rewound(TailSource &tail)
+{
+    if (!OidIsValid(tail.config.sequence) || !tail.settled.edge())
+        return false;
+    return pg::sequence_last_drawn(tail.config.sequence) < *tail.settled.edge();
+}
+
+void TailWorker::fail_source(TailSource &tail)
+{
+    pg::log(WARNING, "the sequence of source " + pg::shown(tail.config.name) + " went backwards",
+            "Positions that were applied will be drawn again.",
+            "Rebuild the queries of the source, once its events and its sequence are as they should be.");
+    for (const query::Generation &generation : generations)
+        if (generation.source_id == tail.config.id && !generation.failed)
+            query::record_failure(generation.id, "source_rewound", generation.checkpoint, "",
+                                  "the sequence of source " + pg::shown(tail.config.name) +
+                                      " ends before a position that was applied");
+    tail.settled = source::SettledPosition();
+    reload_wanted = true;
+}
+
+void TailWorker::after_commit(TailSource &tail, bool caught_up)
+{
+    for (const auto &held : tail.lane.members())
+    {
+        Member &member = *held;
+        if (member.failed)
+        {
+            reload_wanted = true;
+            continue;
+        }
+        if (member.stop)
+        {
+            publish_block(member.generation.id, Block::transient, 0, member.stop->message);
+            reload_at = in_ms(shortest_retry_ms);
+            continue;
+        }
+        const bool at_target = caught_up || (member.target && member.cursor && *member.cursor >= *member.target);
+        if (!member.reached && at_target)
+            member.reached = member.generation.phase == query::Phase::live || take_over(member);
+        publish(member, Assignment::tail);
+    }
+    // Who failed or is set aside leaves the lane; the next reload brings back whoever may go on.
+    std::erase_if(tail.lane.members(), [](const auto &member) { return member->failed || member->stop; });
+}
+
+// False: a reader of the view is in the way; try again soon.
+bool TailWorker::take_over(Member &member)
+{
+    try
+    {
+        pg::Transaction transaction;
+        process.enter_transaction();
+        // Not waiting for the view's readers, so that nobody queues behind us.
+        if (OidIsValid(member.generation.view) && !pg::try_lock(member.generation.view, AccessExclusiveLock))
+            return false;
+        query::take_over(member.generation);
+        transaction.commit();
+    }
+    catch (const pg::PgError &error)
+    {
+        publish_block(member.generation.id, block_of(error.sqlstate()), 0, error.message());
+        reload_wanted = !query::is_transient(error.sqlstate());
+        return false;
+    }
+    member.generation.phase = query::Phase::live;
+    pg::log(LOG, "query " + pg::shown(member.generation.query_name) + " is ready, generation " +
+                     std::to_string(member.generation.number));
+    return true;
+}
+
+void TailWorker::step_failed(TailSource &tail, const pg::PgError &error)
+{
+    tail.lane.abandon();
+    const Block block = block_of(error.sqlstate());
+    int blocker = 0;
+    if (block == Block::lock)
+    {
+        pg::Transaction transaction;
+        blocker = first_blocker(tail.config.events);
+        transaction.commit();
+    }
+    for (const auto &member : tail.lane.members())
+        publish_block(member->generation.id, block, blocker, error.message());
+    if (tail.failures == 0)
+        pg::log(WARNING, "the tail of source " + pg::shown(tail.config.name) + " could not go on: " +
+                             std::string(error.message()),
+                "SQLSTATE " + error.sqlstate_text() + ". It is tried again.");
+    const long delay = std::min(shortest_retry_ms << std::min(tail.failures, 10), longest_retry_ms);
+    tail.failures++;
+    tail.not_before = in_ms(delay);
+    reload_at = in_ms(delay); // names may have changed
+}
+
+// Before the end: checkpoints that moved over nothing of their query's own are stored too, so that a restart reads little.
+void TailWorker::flush_all()
+{
+    for (const auto &tail : sources)
+    {
+        if (tail->lane.empty())
+            continue;
+        try
+        {
+            pg::Transaction transaction;
+            process.enter_transaction();
+            {
+                const pg::Spi spi;
+                tail->lane.flush(true);
+            }
+            transaction.commit();
+        }
+        catch (const pg::PgError &)
+        {
+            return;
+        }
+        catch (const Lane::LostCheckpoint &)
+        {
+            return;
+        }
+        tail->lane.committed(false);
+    }
+}
+
+void run_tail(WorkerProcess &process)
+{
+    TailWorker(process).run();
+}
+
+} // namespace worker

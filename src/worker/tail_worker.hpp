@@ -1,0 +1,79 @@
+// The tail worker of a database: settles every source, tails it for the live generations, and assigns the others to rebuild lanes.
+#pragma once
+
+#include "query/generation.hpp"
+#include "source/event_source.hpp"
+#include "worker/lane.hpp"
+#include "worker/worker_process.hpp"
+
+namespace worker
+{
+
+// A source with its tail lane.
+struct TailSource
+{
+    explicit TailSource(source::EventSource config_, source::SettledPosition settled_)
+        : config(std::move(config_)), page_query(config.page_query()), witness(config), settled(std::move(settled_)),
+          lane(config)
+    {
+    }
+    TailSource(const TailSource &) = delete;
+    TailSource &operator=(const TailSource &) = delete;
+
+    source::EventSource config;
+    std::string page_query;
+    source::LockWitness witness;
+    source::SettledPosition settled;
+    Lane lane;
+
+    bool usable = false;       // check_source() found nothing
+    std::int64_t batches = 0;
+    std::int64_t lookups_before = 0; // of earlier incarnations of this object
+    std::int64_t read_before = 0;
+    int failures = 0;          // consecutive, for the backoff
+    TimestampTz not_before = 0; // no step until then
+    int waits = 0;             // consecutive looks at a pending mark
+};
+
+class TailWorker
+{
+public:
+    explicit TailWorker(WorkerProcess &worker_process) : process(worker_process) {}
+
+    void run();
+
+private:
+    struct Progress
+    {
+        bool more = false;     // there is more to read at once
+        bool worked = false;   // events were read
+    };
+
+    void reload();
+    void adopt_sources(std::vector<source::EventSource> loaded);
+    void assign(TailSource &tail, std::vector<query::Generation> &wanted);
+    bool far_behind(TailSource &tail, const query::Generation &generation);
+    void adopt(TailSource &tail, query::Generation generation);
+    void forget_slots_of_dropped();
+
+    Progress step(TailSource &tail);
+    Progress step_lane(TailSource &tail);
+    void settle_only(TailSource &tail);
+    bool rewound(TailSource &tail);
+    void fail_source(TailSource &tail);
+    void after_commit(TailSource &tail, bool caught_up);
+    bool take_over(Member &member);
+    void updater_changed(TailSource &tail, int32 generation_id);
+    void step_failed(TailSource &tail, const pg::PgError &error);
+    void flush_all();
+    long pause(bool worked, bool announced);
+
+    WorkerProcess &process;
+    std::vector<std::unique_ptr<TailSource>> sources;
+    std::vector<query::Generation> generations; // all of the database, as loaded last
+    bool reload_wanted = true;
+    TimestampTz reload_at = 0; // something was set aside until then
+    int loaded_steps = 0;      // consecutive steps during which more events came
+};
+
+} // namespace worker
