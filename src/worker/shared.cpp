@@ -32,6 +32,7 @@ void startup()
         std::memset(static_cast<void *>(segment), 0, sizeof(Shared));
         segment->lock = &GetNamedLWLockTranche(name)->lock;
         pg_atomic_init_u64(&segment->registrations, 1);
+        pg_atomic_init_u32(&segment->prepared_changes, 0);
         ConditionVariableInit(&segment->progress);
         for (DatabaseSlot &slot : segment->databases)
         {
@@ -136,6 +137,7 @@ RebuildSlot *find_rebuild(Oid database, int32 source_id, bool create) noexcept
         const uint64 incarnation = slot->incarnation + 1;
         *slot = RebuildSlot{};
         slot->incarnation = incarnation;
+        slot->wanted_since = GetCurrentTimestamp();
         slot->database = database;
         slot->source_id = source_id;
     }
