@@ -97,6 +97,7 @@ endif
 
 # The server's headers are not ours to keep free of warnings: -isystem wins over the -I that PGXS adds.
 PG_CPPFLAGS  = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -MMD -MP
+PG_CPPFLAGS += -DREADMODEL_VERSION='"$(EXTVERSION)"'
 PG_CXXFLAGS  = -std=c++20 -Wall -Wextra -fvisibility=hidden
 PG_CXXFLAGS += $(if $(DEBUG),-O0 -g -DREADMODEL_ASSERT)
 SHLIB_LINK   = -lstdc++

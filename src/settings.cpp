@@ -42,6 +42,18 @@ constexpr config_enum_entry synchronous_commit_options[] = {{"local", SYNCHRONOU
                                                             {"0", SYNCHRONOUS_COMMIT_OFF, true},
                                                             {nullptr, 0, false}};
 
+bool check_list(char **value, void **, GucSource)
+{
+    List *names = NIL;
+    char *const copy = pstrdup(*value);
+    const bool valid = SplitIdentifierString(copy, ',', &names);
+    if (!valid)
+        GUC_check_errdetail("List syntax is invalid.");
+    list_free(names);
+    pfree(copy);
+    return valid;
+}
+
 void integer(const char *name, const char *what, int *variable, int low, int high, int unit)
 {
     DefineCustomIntVariable(name, what, nullptr, variable, *variable, low, high, PGC_SIGHUP, unit, nullptr, nullptr,
@@ -57,7 +69,7 @@ void define(bool preloading)
                              nullptr, nullptr);
     DefineCustomStringVariable("readmodel.databases", "Databases that get workers, as a comma-separated list.",
                                "Empty: every database that has the extension.", &databases, "", PGC_SIGHUP,
-                               GUC_LIST_INPUT, nullptr, nullptr, nullptr);
+                               GUC_LIST_INPUT, check_list, nullptr, nullptr);
     // Fixed at start: a change would need a registration with the postmaster for each worker that may still run.
     // Without preloading no such variable may be defined, and nothing reads it.
     DefineCustomIntVariable("readmodel.max_rebuild_workers", "Rebuild workers that run at once in this server.",

@@ -297,7 +297,7 @@ void RebuildWorker::limit_rate(std::int64_t events)
 
 } // namespace
 
-void run_rebuild(WorkerProcess &process, std::uint64_t lane)
+void run_rebuild(WorkerProcess &process, uint64 lane)
 {
     RebuildWorker(process, lane).run();
 }

@@ -32,6 +32,7 @@ void startup()
         std::memset(static_cast<void *>(segment), 0, sizeof(Shared));
         segment->lock = &GetNamedLWLockTranche(name)->lock;
         pg_atomic_init_u64(&segment->registrations, 1);
+        pg_atomic_init_u32(&segment->prepared_changes, 0);
         ConditionVariableInit(&segment->progress);
         for (DatabaseSlot &slot : segment->databases)
         {
@@ -140,6 +141,7 @@ RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept
     *slot = RebuildSlot{};
     slot->incarnation = incarnation;
     slot->lane = ++segment->next_lane;
+    slot->wanted_since = GetCurrentTimestamp();
     slot->database = database;
     slot->source_id = source_id;
     return slot;

@@ -81,6 +81,7 @@ struct SourceSlot
 {
     Oid database; // InvalidOid: unused
     int32 source_id;
+    Oid events; // the event table, whose writers wake the tail; after a change: worker::announce_event_tables()
     SharedPosition settled;
     bool pending;        // a mark waits for its holders
     int64 pending_hole;  // the first missing position
@@ -123,6 +124,7 @@ struct RebuildSlot
     int32 source_id;
     uint64 lane;   // a number that no other lane had since the server started
     uint64 incarnation;
+    TimestampTz wanted_since;
     pid_t pid;     // 0: not running
     bool starting; // registered with the postmaster, not up yet
     bool no_slot;  // the last start failed for want of a worker slot
@@ -137,6 +139,7 @@ struct Shared
     Latch *launcher_latch;
     pg_atomic_uint64 registrations; // moves when the set of sources changes: backends refresh their list of event tables
     uint64 next_lane;
+    pg_atomic_uint32 prepared_changes; // not 0: a prepared transaction changed a catalog, so COMMIT PREPARED may change it
     ConditionVariable progress;     // broadcast after every commit of a lane
     DatabaseSlot databases[max_databases];
     SourceSlot sources[max_sources];

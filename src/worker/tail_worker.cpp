@@ -322,10 +322,7 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
             continue;
         if (new_lane == 0)
             if (RebuildSlot *const rebuild = make_rebuild(MyDatabaseId, tail.config.id))
-            {
-                rebuild->wanted_since = GetCurrentTimestamp();
                 new_lane = rebuild->lane;
-            }
         if (new_lane == 0)
         {
             slot->block = Block::transient;
