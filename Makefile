@@ -98,6 +98,8 @@ endif
 # The server's headers are not ours to keep free of warnings: -isystem wins over the -I that PGXS adds.
 PG_CPPFLAGS  = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -MMD -MP
 PG_CPPFLAGS += -DREADMODEL_VERSION='"$(EXTVERSION)"'
+# Only what is marked leaves the library; PostgreSQL 15 leaves its own mark empty on this platform.
+PG_CPPFLAGS += -DPGDLLEXPORT='__attribute__((visibility("default")))'
 PG_CXXFLAGS  = -std=c++20 -Wall -Wextra -fvisibility=hidden
 PG_CXXFLAGS += $(if $(DEBUG),-O0 -g -DREADMODEL_ASSERT)
 SHLIB_LINK   = -lstdc++
@@ -115,6 +117,10 @@ override CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=%,$(CPPFLAGS))
 endif
 
 -include $(OBJS:.o=.d)
+
+# For scripts: make -s print-REGRESS
+print-%:
+	@echo $($*)
 
 # PGXS tracks neither headers nor flags: objects of another build (DEBUG, another server) are built anew.
 BUILD_FLAGS = $(subst ','\'',$(CXX) $(CXXFLAGS) $(CPPFLAGS))

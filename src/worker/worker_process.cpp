@@ -529,6 +529,8 @@ void WorkerProcess::report(const std::string &activity)
 
 WorkerProcess::UserCode::UserCode()
 {
+    if (!connected)
+        return; // a session that folds by itself has its own handlers
     user_code_depth = user_code_depth + 1;
     // SIGTERM may have come just before: its handler saw no user code.
     if (sigterm_came)
@@ -537,6 +539,8 @@ WorkerProcess::UserCode::UserCode()
 
 WorkerProcess::UserCode::~UserCode()
 {
+    if (!connected)
+        return;
     user_code_depth = user_code_depth - 1;
     // A cancel that came too late for this code must not hit the flush of what it did.
     if (user_code_depth == 0)

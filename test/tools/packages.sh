@@ -1,0 +1,45 @@
+#!/bin/bash
+# packages.sh GROUP..: installs the Debian packages of these groups that are missing, and does nothing if none is.
+# Groups: build, test, lint. Needs root or sudo only when something is missing.
+set -euo pipefail
+
+build=(make g++ postgresql-15 postgresql-server-dev-15 nlohmann-json3-dev)
+test=(cmake libgtest-dev nlohmann-json3-dev libipc-run-perl perl)
+lint=(cmake libgtest-dev clang-format clang-tidy)
+
+wanted=()
+for group in "$@"; do
+    case $group in
+        build) wanted+=("${build[@]}") ;;
+        test) wanted+=("${test[@]}") ;;
+        lint) wanted+=("${lint[@]}") ;;
+        *) echo "packages.sh: unknown group \"$group\"" >&2; exit 2 ;;
+    esac
+done
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "Not a Debian system: these are expected to be there: ${wanted[*]}" >&2
+    exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+    if [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)" != installed ]; then
+        missing+=("$package")
+    fi
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "These packages are missing: ${missing[*]}" >&2
+        echo "Run this as root or with sudo installed, or install them yourself." >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+
+echo "Installing: ${missing[*]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
