@@ -1,6 +1,7 @@
 #include "query/catalog_rows.hpp"
 
 #include "pg/text.hpp"
+#include "query/visibility.hpp"
 
 namespace query::catalog
 {
@@ -255,14 +256,18 @@ std::optional<FailureRow> failure_of(int32 generation_id)
     return FailureRow{scan.text("reason"), scan.position("position"), scan.maybe_text("sqlstate"), scan.maybe_text("message")};
 }
 
-std::optional<SourceRow> find_source(int32 source_id)
+std::optional<source::EventSource> find_source(int32 source_id)
 {
     Scan scan("source", "source_pkey", {equals("source_id", source_id)});
     if (!scan.next())
         return std::nullopt;
-    SourceRow row;
+    source::EventSource row;
     row.id = scan.integer("source_id");
+    row.name = scan.text("name");
     row.events = scan.oid("events");
+    row.owner = relation_owner(row.events);
+    if (!OidIsValid(row.owner))
+        row.events = InvalidOid;
     if (const std::optional<Datum> column = scan.get("position_column"))
         row.position_column = NameStr(*DatumGetName(*column));
     row.type_expression = scan.text("type_expression");

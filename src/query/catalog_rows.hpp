@@ -6,6 +6,7 @@
 #pragma once
 
 #include "query/generation.hpp"
+#include "source/event_source.hpp"
 
 namespace query::catalog
 {
@@ -50,21 +51,14 @@ struct FailureRow
     std::optional<std::string> message;
 };
 
-struct SourceRow
-{
-    int32 id = 0;
-    Oid events = InvalidOid;
-    std::string position_column;
-    std::string type_expression;
-    std::string search_path;
-};
-
 std::optional<QueryRow> find_query(const std::string &name);
 std::vector<QueryRow> all_queries(); // by name, in byte order
 std::optional<GenerationRow> find_generation(int32 query_id, int32 number);
 std::optional<GenerationRow> find_generation(int32 query_id, const std::string &definition_hash); // the newest that has it
 CheckpointRow checkpoint_of(int32 generation_id); // nothing applied if there is no row
 std::optional<FailureRow> failure_of(int32 generation_id);
-std::optional<SourceRow> find_source(int32 source_id);
+
+// A source with what it takes to look into its event table. Its sequence and marker are not looked up.
+std::optional<source::EventSource> find_source(int32 source_id);
 
 } // namespace query::catalog

@@ -5,6 +5,7 @@
 #include "query/source_view.hpp"
 #include "query/visibility.hpp"
 #include "settings.hpp"
+#include "worker/worker_process.hpp"
 
 namespace query
 {
@@ -12,38 +13,19 @@ namespace query
 namespace
 {
 
-// True when readmodel.databases is empty or names the current database.
-bool database_listed()
-{
-    return pg::call(
-        []
-        {
-            if (!settings::databases || settings::databases[0] == '\0')
-                return true;
-            const char *const name = get_database_name(MyDatabaseId);
-            List *names = NIL;
-            if (!name || !SplitIdentifierString(pstrdup(settings::databases), ',', &names))
-                return false;
-            const ListCell *cell;
-            foreach (cell, names)
-                if (std::strcmp(static_cast<const char *>(lfirst(cell)), name) == 0)
-                    return true;
-            return names == NIL;
-        });
-}
-
 bool process_lives(pid_t pid)
 {
     return pg::call([&] { return BackendPidGetProc(pid) != nullptr; });
 }
 
-bool rebuild_has_no_slot(int32 source_id)
+// The rebuild lane that the generation waits for could not be started.
+bool rebuild_has_no_slot(const worker::GenerationSlot &slot, int32 source_id)
 {
-    if (!worker::shared())
+    if (slot.assignment != worker::Assignment::rebuild_wanted || slot.rebuild < 0 || slot.rebuild >= worker::max_rebuilds)
         return false;
     const worker::SharedLock lock(LW_SHARED);
-    const worker::RebuildSlot *const slot = worker::find_rebuild(MyDatabaseId, source_id);
-    return slot && slot->no_slot;
+    const worker::RebuildSlot &rebuild = worker::shared()->rebuilds[slot.rebuild];
+    return rebuild.database == MyDatabaseId && rebuild.source_id == source_id && rebuild.no_slot;
 }
 
 std::string_view code_of(worker::Block block)
@@ -87,13 +69,13 @@ void add_shared_memory(ReadinessFacts &facts, Standing &standing, const ServerFa
     facts.version_mismatch = server.health.version_mismatch;
     facts.tail_alive = server.health.tail_alive;
     facts.tail_no_slot = server.health.no_slot;
-    facts.rebuild_no_slot = !facts.live && rebuild_has_no_slot(source_id);
     standing.slot = worker::generation_snapshot(generation_id);
     if (!standing.slot)
         return;
     const worker::GenerationSlot &slot = *standing.slot;
     standing.held = slot.worker_pid != 0 && process_lives(slot.worker_pid);
     facts.held = standing.held;
+    facts.rebuild_no_slot = rebuild_has_no_slot(slot, source_id);
     facts.block = code_of(slot.block);
     facts.blocker_pid = slot.blocker_pid;
     facts.reached = slot.reached;
@@ -114,7 +96,8 @@ ServerFacts server_facts()
     server.standby = RecoveryInProgress();
     if (server.standby)
         return server;
-    server.database_listed = database_listed();
+    const char *const database = pg::call([] { return get_database_name(MyDatabaseId); });
+    server.database_listed = database && worker::database_is_listed(database);
     server.health = worker::database_health();
     return server;
 }
@@ -139,8 +122,9 @@ Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query, 
         add_shared_memory(facts, standing, server, query.source_id, generation.id);
     else if (facts.live && !facts.failure)
     {
+        const std::optional<source::EventSource> source = catalog::find_source(query.source_id);
         const std::optional<bool> unread =
-            has_event_after(query.source_id, standing.checkpoint.position, generation.event_types);
+            source ? has_event_after(*source, standing.checkpoint.position, generation.event_types) : std::nullopt;
         facts.source_readable = unread.has_value();
         facts.unread_event = unread.value_or(false);
     }

@@ -1,9 +1,7 @@
 #include "query/source_view.hpp"
 
-#include "pg/locks.hpp"
 #include "pg/spi.hpp"
 #include "pg/transaction.hpp"
-#include "query/visibility.hpp"
 
 namespace query
 {
@@ -11,71 +9,60 @@ namespace query
 namespace
 {
 
-// Runs one statement as the owner of the event table under the active snapshot: its first column in its first row.
-std::optional<int64> ask(const catalog::SourceRow &source, const std::string &sql, const pg::Args &args, bool &answered)
+// A lock on the table is told by the lane that meets it; here it may not hold up the answer.
+constexpr const char *longest_wait = "20ms";
+
+// One statement as the owner of the event table, under the active snapshot. `found`: the first column of its first row.
+struct Answer
 {
-    const Oid owner = relation_owner(source.events);
-    std::optional<int64> result;
-    answered = false;
-    if (!OidIsValid(owner))
-        return result;
+    bool given = false;
+    std::optional<int64> found;
+};
+
+Answer ask(const source::EventSource &source, const std::string &sql, const pg::Args &args)
+{
+    Answer answer;
+    if (!OidIsValid(source.events))
+        return answer;
     const std::optional<pg::PgError> error = pg::attempt(
-        false,
+        true,
         [&]
         {
-            const pg::AsUser user(owner, true);
+            const pg::AsUser user(source.owner, true);
             pg::pin_surroundings(source.search_path);
-            // A lock on the table is told by the lane that meets it; here it may not hold up the answer (nor may one on a
-            // partition, which the statement meets by itself).
-            pg::set_local("lock_timeout", "100ms");
-            if (!pg::try_lock(source.events, AccessShareLock))
-                return;
+            pg::set_local("lock_timeout", longest_wait);
             const pg::Spi spi;
             const pg::Rows rows = pg::execute(sql, args, true, 1);
             if (!rows.empty())
-                result = rows.bigint(0, 1);
-            answered = true;
+                answer.found = rows.bigint(0, 1);
+            answer.given = true;
         });
     if (!error)
-        return result;
-    // A cancel or a shutdown is meant for the caller.
-    if (error->sqlstate() == ERRCODE_QUERY_CANCELED || error->sqlstate() == ERRCODE_ADMIN_SHUTDOWN)
+        return answer;
+    // The session was asked to stop, or has no room: that is not the table's fault.
+    const int category = ERRCODE_TO_CATEGORY(error->sqlstate());
+    if (category == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) ||
+        category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+        category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR))
         throw *error;
-    answered = false;
-    return std::nullopt;
-}
-
-MaybePosition edge(const catalog::SourceRow &source, const char *direction)
-{
-    const std::string column = pg::quoted(source.position_column);
-    bool answered = false;
-    return ask(source,
-               "SELECT " + column + " FROM " + pg::relation_name(source.events) + " ORDER BY " + column + " " + direction +
-                   " LIMIT 1",
-               {}, answered);
+    return {};
 }
 
 } // namespace
 
-MaybePosition first_position(const catalog::SourceRow &source)
+MaybePosition first_position(const source::EventSource &source)
 {
-    return edge(source, "ASC");
+    const std::string table = pg::relation_name(source.events);
+    return ask(source, "SELECT pg_catalog.min(" + pg::quoted(source.position_column) + ") FROM " + table, {}).found;
 }
 
-MaybePosition head_position(const catalog::SourceRow &source)
-{
-    return edge(source, "DESC");
-}
-
-std::optional<bool> has_event_after(int32 source_id, const MaybePosition &position,
+std::optional<bool> has_event_after(const source::EventSource &source, const MaybePosition &position,
                                     const std::optional<std::vector<std::string>> &event_types)
 {
-    const std::optional<catalog::SourceRow> source = catalog::find_source(source_id);
-    if (!source)
-        return std::nullopt;
     pg::Args args;
+    const std::string table = pg::relation_name(source.events);
+    const std::string column = table + "." + pg::quoted(source.position_column);
     std::string condition = "true";
-    const std::string column = pg::quoted(source->position_column);
     if (position)
     {
         args.bigint(*position);
@@ -86,16 +73,12 @@ std::optional<bool> has_event_after(int32 source_id, const MaybePosition &positi
         std::string list;
         for (const std::string &type : *event_types)
             list += (list.empty() ? "" : ", ") + pg::quoted_literal(type);
-        condition += " AND (" + source->type_expression + ")::pg_catalog.text OPERATOR(pg_catalog.=) ANY (ARRAY[" + list +
+        condition += " AND (" + source.type_expression + "\n)::pg_catalog.text OPERATOR(pg_catalog.=) ANY (ARRAY[" + list +
                      "]::pg_catalog.text[])";
     }
-    bool answered = false;
-    const std::optional<int64> found =
-        ask(*source,
-            "SELECT 1::pg_catalog.int8 FROM " + pg::relation_name(source->events) + " WHERE " + condition + " ORDER BY " + column +
-                " LIMIT 1",
-            args, answered);
-    return answered ? std::optional<bool>(found.has_value()) : std::nullopt;
+    const Answer answer = ask(
+        source, "SELECT 1::pg_catalog.int8 FROM " + table + " WHERE " + condition + " ORDER BY " + column + " LIMIT 1", args);
+    return answer.given ? std::optional<bool>(answer.found.has_value()) : std::nullopt;
 }
 
 } // namespace query

@@ -1,4 +1,4 @@
-// What a statement's snapshot sees of an event table, for status functions only; lanes read through source::EventSource.
+// What a statement's snapshot sees of an event table, for status functions only (source::head_position is of the same kind).
 //
 // Runs as the owner of the event table, in a subtransaction: a source that is broken, locked or gone yields nothing instead of
 // an error, and never keeps the caller waiting for more than a moment.
@@ -9,12 +9,11 @@
 namespace query
 {
 
-// The lowest and the highest position, each found by one step in the position's index.
-MaybePosition first_position(const catalog::SourceRow &source);
-MaybePosition head_position(const catalog::SourceRow &source);
+// The lowest position, found by one step in the position's index.
+MaybePosition first_position(const source::EventSource &source);
 
 // Whether an event of one of these types (none given: any) lies after the position. Nothing: that could not be found out.
-std::optional<bool> has_event_after(int32 source_id, const MaybePosition &position,
+std::optional<bool> has_event_after(const source::EventSource &source, const MaybePosition &position,
                                     const std::optional<std::vector<std::string>> &event_types);
 
 } // namespace query

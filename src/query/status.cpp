@@ -52,11 +52,6 @@ struct Row
         nulls[column] = false;
     }
     void text(Column column, std::string_view value) { set(column, pg::text_datum(value)); }
-    void text(Column column, const std::optional<std::string> &value)
-    {
-        if (value)
-            text(column, std::string_view(*value));
-    }
     void bigint(Column column, const std::optional<int64> &value)
     {
         if (value)
@@ -76,7 +71,7 @@ class Sources
 public:
     struct Edges
     {
-        std::optional<catalog::SourceRow> row;
+        std::optional<source::EventSource> row;
         MaybePosition head;
         MaybePosition first; // asked for only where a query has applied nothing yet
         bool first_known = false;
@@ -91,7 +86,7 @@ public:
         {
             edges.row = catalog::find_source(source_id);
             if (edges.row)
-                edges.head = head_position(*edges.row);
+                edges.head = source::head_position(*edges.row);
             if (const std::optional<worker::SourceSlot> slot = worker::source_snapshot(source_id))
                 edges.settled = slot->settled.get();
         }
@@ -163,10 +158,11 @@ void add_error(Row &row, const Standing &standing, bool with_messages)
 {
     if (!standing.failure)
         return;
-    row.text(column_error_sqlstate, standing.failure->sqlstate);
+    if (standing.failure->sqlstate)
+        row.text(column_error_sqlstate, *standing.failure->sqlstate);
     row.bigint(column_error_position, standing.failure->position);
-    if (with_messages)
-        row.text(column_error_message, standing.failure->message);
+    if (with_messages && standing.failure->message)
+        row.text(column_error_message, *standing.failure->message);
 }
 
 std::string serving_status(const ServerFacts &server, const catalog::QueryRow &query, const Standing &newest)

@@ -6,9 +6,7 @@
 #include "pg/sqlstate.hpp"
 #include "pg/transaction.hpp"
 #include "query/arguments.hpp"
-#include "query/catalog.hpp"
 #include "query/readiness.hpp"
-#include "query/source_view.hpp"
 #include "source/event_source.hpp"
 
 namespace
@@ -52,18 +50,16 @@ bool holds_writers_lock(Oid relation)
 // The position could not be settled before this transaction ends: the sequence's lock is what the settled position waits for.
 void require_no_own_writes(const catalog::QueryRow &query)
 {
-    std::vector<source::EventSource> sources;
-    {
-        const pg::AsUser user(catalog_owner(), false);
-        sources = source::load_sources();
-    }
-    for (const source::EventSource &source : sources)
-        if (source.id == query.source_id && (holds_writers_lock(source.sequence) || holds_writers_lock(source.events)))
-            throw pg::Error(ERRCODE_ACTIVE_SQL_TRANSACTION,
-                            "cannot wait for query " + pg::shown(query.name) + " in a transaction that wrote to its source " +
-                                pg::shown(source.name))
-                .detail("Events are applied after their transaction has committed.")
-                .hint("Commit first, then call readmodel.wait_for().");
+    const std::optional<source::EventSource> source = catalog::find_source(query.source_id);
+    if (!source || !OidIsValid(source->events))
+        return;
+    const Oid sequence = source::position_sequence(source->events, source->position_column);
+    if (holds_writers_lock(sequence) || holds_writers_lock(source->events))
+        throw pg::Error(ERRCODE_ACTIVE_SQL_TRANSACTION, "cannot wait for query " + pg::shown(query.name) +
+                                                            " in a transaction that wrote to its source " +
+                                                            pg::shown(source->name))
+            .detail("Events are applied after their transaction has committed.")
+            .hint("Commit first, then call readmodel.wait_for().");
 }
 
 // What one look has found.
@@ -80,8 +76,8 @@ bool standby_has_reached(const catalog::QueryRow &query, const Readable &readabl
 {
     if (!readable.ready())
         return false;
-    const std::optional<catalog::SourceRow> source = catalog::find_source(query.source_id);
-    const MaybePosition head = source ? head_position(*source) : std::nullopt;
+    const std::optional<source::EventSource> source = catalog::find_source(query.source_id);
+    const MaybePosition head = source ? source::head_position(*source) : std::nullopt;
     return head && *head >= at_least;
 }
 
