@@ -1,0 +1,30 @@
+// Arguments of SQL functions that are not STRICT.
+#pragma once
+
+#include "pg/guard.hpp"
+#include "pg/text.hpp"
+
+namespace query
+{
+
+inline std::optional<std::string> maybe_text_argument(FunctionCallInfo fcinfo, int number)
+{
+    if (PG_ARGISNULL(number))
+        return std::nullopt;
+    return pg::text_of(PG_GETARG_DATUM(number));
+}
+
+// Throws 22004 with the argument's name.
+inline void require_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+    if (PG_ARGISNULL(number))
+        throw pg::Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, std::string("argument \"") + name + "\" must not be null");
+}
+
+inline std::string text_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+    require_argument(fcinfo, number, name);
+    return *maybe_text_argument(fcinfo, number);
+}
+
+} // namespace query

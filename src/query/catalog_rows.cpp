@@ -1,0 +1,278 @@
+#include "query/catalog_rows.hpp"
+
+#include "pg/text.hpp"
+#include "query/visibility.hpp"
+
+namespace query::catalog
+{
+
+namespace
+{
+
+// One column that has to equal a value; of type integer or text.
+struct Equals
+{
+    const char *column;
+    Oid type;
+    Datum value;
+};
+
+Equals equals(const char *column, int32 value)
+{
+    return {column, INT4OID, Int32GetDatum(value)};
+}
+
+Equals equals(const char *column, const std::string &value)
+{
+    return {column, TEXTOID, pg::text_datum(value)};
+}
+
+// The rows of a catalog table under the active snapshot that match, by the index (none: a scan of the table).
+class Scan
+{
+public:
+    Scan(const char *table, const char *index, std::initializer_list<Equals> conditions)
+        : exceptions(std::uncaught_exceptions())
+    {
+        pg::call(
+            [&]
+            {
+                const Oid schema = get_namespace_oid("readmodel_catalog", false);
+                relation = table_open(get_relname_relid(table, schema), AccessShareLock);
+                ScanKeyData keys[2];
+                int count = 0;
+                for (const Equals &condition : conditions)
+                    // ScanKeyInit would search a text index by the "C" collation, which is not its order.
+                    ScanKeyEntryInitialize(&keys[count++], 0, number_of(condition.column), BTEqualStrategyNumber,
+                                           InvalidOid, condition.type == TEXTOID ? DEFAULT_COLLATION_OID : InvalidOid,
+                                           condition.type == TEXTOID ? F_TEXTEQ : F_INT4EQ, condition.value);
+                const Oid index_id = index ? get_relname_relid(index, schema) : InvalidOid;
+                scan = systable_beginscan(relation, index_id, OidIsValid(index_id), GetActiveSnapshot(), count, keys);
+            });
+    }
+
+    ~Scan()
+    {
+        // On an error the abort closes all of it; before it, PostgreSQL may not be called.
+        if (std::uncaught_exceptions() != exceptions)
+            return;
+        systable_endscan(scan);
+        table_close(relation, AccessShareLock);
+    }
+    Scan(const Scan &) = delete;
+    Scan &operator=(const Scan &) = delete;
+
+    bool next()
+    {
+        tuple = pg::call([&] { return systable_getnext(scan); });
+        return tuple != nullptr;
+    }
+
+    std::optional<Datum> get(const char *column) const
+    {
+        bool is_null = false;
+        const Datum value = heap_getattr(tuple, number_of(column), RelationGetDescr(relation), &is_null);
+        return is_null ? std::nullopt : std::optional<Datum>(value);
+    }
+    int32 integer(const char *column) const { return DatumGetInt32(get(column).value_or(0)); }
+    int64 bigint(const char *column) const { return DatumGetInt64(get(column).value_or(0)); }
+    Oid oid(const char *column) const { return DatumGetObjectId(get(column).value_or(InvalidOid)); }
+    std::optional<std::string> maybe_text(const char *column) const
+    {
+        const std::optional<Datum> value = get(column);
+        return value ? std::optional<std::string>(pg::text_of(*value)) : std::nullopt;
+    }
+    std::string text(const char *column) const { return maybe_text(column).value_or(""); }
+    MaybePosition position(const char *column) const
+    {
+        const std::optional<Datum> value = get(column);
+        return value ? MaybePosition(DatumGetInt64(*value)) : std::nullopt;
+    }
+    std::optional<TimestampTz> time(const char *column) const
+    {
+        const std::optional<Datum> value = get(column);
+        return value ? std::optional<TimestampTz>(DatumGetTimestampTz(*value)) : std::nullopt;
+    }
+
+    // True when the running transaction wrote this row.
+    bool own_uncommitted() const
+    {
+        return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+    }
+
+private:
+    // By name, not by number: updates of the extension may add columns in other places than a fresh installation.
+    AttrNumber number_of(const char *column) const
+    {
+        const TupleDesc descriptor = RelationGetDescr(relation);
+        for (int i = 0; i < descriptor->natts; i++)
+        {
+            const Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
+            if (!attribute->attisdropped && std::strcmp(NameStr(attribute->attname), column) == 0)
+                return attribute->attnum;
+        }
+        return InvalidAttrNumber;
+    }
+
+    Relation relation = nullptr;
+    SysScanDesc scan = nullptr;
+    HeapTuple tuple = nullptr;
+    int exceptions;
+};
+
+bool serves_previous(Datum options)
+{
+    return pg::call(
+        [&]
+        {
+            static constexpr std::string_view option = "while_rebuilding";
+            static constexpr std::string_view wanted = "serve_previous";
+            Jsonb *const document = DatumGetJsonbP(options);
+            if (!JB_ROOT_IS_OBJECT(document))
+                return false;
+            JsonbValue found;
+            const JsonbValue *const value = getKeyJsonValueFromContainer(&document->root, option.data(),
+                                                                         static_cast<int>(option.size()), &found);
+            return value && value->type == jbvString &&
+                   std::string_view(value->val.string.val, static_cast<size_t>(value->val.string.len)) == wanted;
+        });
+}
+
+QueryRow query_row(const Scan &scan)
+{
+    QueryRow row;
+    row.id = scan.integer("query_id");
+    row.name = scan.text("name");
+    row.source_id = scan.integer("source_id");
+    row.view = scan.oid("view");
+    if (const std::optional<Datum> options = scan.get("options"))
+        row.serve_previous = serves_previous(*options);
+    row.newest = scan.integer("newest");
+    row.serving = scan.integer("serving");
+    return row;
+}
+
+std::vector<std::string> texts_of(Datum array)
+{
+    struct
+    {
+        Datum *elements;
+        bool *nulls;
+        int count;
+    } found = {};
+    pg::call(
+        [&]
+        {
+            deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &found.elements, &found.nulls,
+                              &found.count);
+        });
+    std::vector<std::string> texts;
+    for (int i = 0; i < found.count; i++)
+        if (!found.nulls[i])
+            texts.push_back(pg::text_of(found.elements[i]));
+    return texts;
+}
+
+KeyType key_type(const std::string &name)
+{
+    return name == "uuid" ? KeyType::uuid : name == "bigint" ? KeyType::bigint : KeyType::text;
+}
+
+GenerationRow generation_row(const Scan &scan)
+{
+    GenerationRow row;
+    row.id = scan.integer("generation_id");
+    row.number = scan.integer("generation");
+    row.definition_hash = scan.text("definition_hash");
+    row.key_type = key_type(scan.text("key_type"));
+    if (const std::optional<Datum> types = scan.get("event_types"))
+        row.event_types = texts_of(*types);
+    row.state_table = scan.oid("state_table");
+    row.phase = scan.text("phase") == "live" ? Phase::live : Phase::rebuilding;
+    row.rebuild_started_at = scan.time("rebuild_started_at");
+    row.ready_at = scan.time("ready_at");
+    row.own_uncommitted = scan.own_uncommitted();
+    return row;
+}
+
+} // namespace
+
+std::optional<QueryRow> find_query(const std::string &name)
+{
+    Scan scan("query", "query_name_key", {equals("name", name)});
+    return scan.next() ? std::optional<QueryRow>(query_row(scan)) : std::nullopt;
+}
+
+std::vector<QueryRow> all_queries()
+{
+    std::vector<QueryRow> rows;
+    {
+        Scan scan("query", nullptr, {});
+        while (scan.next())
+            rows.push_back(query_row(scan));
+    }
+    std::sort(rows.begin(), rows.end(), [](const QueryRow &a, const QueryRow &b) { return a.name < b.name; });
+    return rows;
+}
+
+std::optional<GenerationRow> find_generation(int32 query_id, int32 number)
+{
+    Scan scan("generation", "generation_query_id_generation_key",
+              {equals("query_id", query_id), equals("generation", number)});
+    return scan.next() ? std::optional<GenerationRow>(generation_row(scan)) : std::nullopt;
+}
+
+std::optional<GenerationRow> find_generation(int32 query_id, const std::string &definition_hash)
+{
+    std::optional<GenerationRow> found;
+    Scan scan("generation", "generation_query_id_generation_key", {equals("query_id", query_id)});
+    while (scan.next())
+    {
+        GenerationRow row = generation_row(scan);
+        if (row.definition_hash == definition_hash && (!found || found->number < row.number))
+            found = std::move(row);
+    }
+    return found;
+}
+
+CheckpointRow checkpoint_of(int32 generation_id)
+{
+    CheckpointRow row;
+    Scan scan("checkpoint", "checkpoint_pkey", {equals("generation_id", generation_id)});
+    if (scan.next())
+    {
+        row.position = scan.position("position");
+        row.events_applied = scan.bigint("events_applied");
+        row.instances = scan.bigint("instances");
+    }
+    return row;
+}
+
+std::optional<FailureRow> failure_of(int32 generation_id)
+{
+    Scan scan("failure", "failure_pkey", {equals("generation_id", generation_id)});
+    if (!scan.next())
+        return std::nullopt;
+    return FailureRow{scan.text("reason"), scan.position("position"), scan.maybe_text("sqlstate"), scan.maybe_text("message")};
+}
+
+std::optional<source::EventSource> find_source(int32 source_id)
+{
+    Scan scan("source", "source_pkey", {equals("source_id", source_id)});
+    if (!scan.next())
+        return std::nullopt;
+    source::EventSource row;
+    row.id = scan.integer("source_id");
+    row.name = scan.text("name");
+    row.events = scan.oid("events");
+    row.owner = relation_owner(row.events);
+    if (!OidIsValid(row.owner))
+        row.events = InvalidOid;
+    if (const std::optional<Datum> column = scan.get("position_column"))
+        row.position_column = NameStr(*DatumGetName(*column));
+    row.type_expression = scan.text("type_expression");
+    row.search_path = scan.text("search_path");
+    return row;
+}
+
+} // namespace query::catalog

@@ -1,0 +1,64 @@
+// The catalog's rows as a statement's snapshot sees them.
+//
+// Index scans under the ACTIVE snapshot, without SPI and without privileges of the caller: a probe costs microseconds, and all
+// that it reads belongs to the snapshot under which the same statement reads states. Functions that show what they find here
+// check first what the caller may see (visibility.hpp). Lanes read the catalog in bulk instead (generation.hpp).
+#pragma once
+
+#include "query/generation.hpp"
+#include "source/event_source.hpp"
+
+namespace query::catalog
+{
+
+struct QueryRow
+{
+    int32 id = 0;
+    std::string name;
+    int32 source_id = 0;
+    Oid view = InvalidOid;
+    bool serve_previous = false; // option while_rebuilding
+    int32 newest = 0;
+    int32 serving = 0;
+};
+
+struct GenerationRow
+{
+    int32 id = 0;
+    int32 number = 0;
+    std::string definition_hash;
+    KeyType key_type = KeyType::text;
+    std::optional<std::vector<std::string>> event_types;
+    Oid state_table = InvalidOid;
+    Phase phase = Phase::rebuilding;
+    std::optional<TimestampTz> rebuild_started_at;
+    std::optional<TimestampTz> ready_at;
+    bool own_uncommitted = false; // defined by the transaction that reads it: no worker can know of it
+};
+
+struct CheckpointRow
+{
+    MaybePosition position;
+    int64 events_applied = 0;
+    int64 instances = 0;
+};
+
+struct FailureRow
+{
+    std::string reason;
+    MaybePosition position;
+    std::optional<std::string> sqlstate;
+    std::optional<std::string> message;
+};
+
+std::optional<QueryRow> find_query(const std::string &name);
+std::vector<QueryRow> all_queries(); // by name, in byte order
+std::optional<GenerationRow> find_generation(int32 query_id, int32 number);
+std::optional<GenerationRow> find_generation(int32 query_id, const std::string &definition_hash); // the newest that has it
+CheckpointRow checkpoint_of(int32 generation_id); // nothing applied if there is no row
+std::optional<FailureRow> failure_of(int32 generation_id);
+
+// A source with what it takes to look into its event table. Its sequence and marker are not looked up.
+std::optional<source::EventSource> find_source(int32 source_id);
+
+} // namespace query::catalog

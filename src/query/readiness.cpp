@@ -1,0 +1,216 @@
+#include "query/readiness.hpp"
+
+#include "pg/sqlstate.hpp"
+#include "pg/text.hpp"
+#include "query/source_view.hpp"
+#include "query/visibility.hpp"
+#include "settings.hpp"
+#include "worker/worker_process.hpp"
+
+namespace query
+{
+
+namespace
+{
+
+bool process_lives(pid_t pid)
+{
+    return pg::call([&] { return BackendPidGetProc(pid) != nullptr; });
+}
+
+// The rebuild lane that the generation waits for could not be started.
+bool rebuild_has_no_slot(const worker::GenerationSlot &slot, int32 source_id)
+{
+    if (slot.assignment != worker::Assignment::rebuild_wanted || slot.rebuild < 0 || slot.rebuild >= worker::max_rebuilds)
+        return false;
+    const worker::SharedLock lock(LW_SHARED);
+    const worker::RebuildSlot &rebuild = worker::shared()->rebuilds[slot.rebuild];
+    return rebuild.database == MyDatabaseId && rebuild.source_id == source_id && rebuild.no_slot;
+}
+
+std::string_view code_of(worker::Block block)
+{
+    switch (block)
+    {
+        case worker::Block::none:
+            break;
+        case worker::Block::lock:
+            return "lock";
+        case worker::Block::permission:
+            return "permission";
+        case worker::Block::restoring:
+            return "restoring";
+        case worker::Block::transient:
+            return "transient";
+        case worker::Block::source:
+            return "source";
+    }
+    return {};
+}
+
+void add_writer(ReadinessFacts &facts, int32 source_id)
+{
+    const std::optional<worker::SourceSlot> source = worker::source_snapshot(source_id);
+    if (!source || !source->pending)
+        return;
+    facts.writer_pending = true;
+    const int shown = std::min(source->blockers, worker::max_shown_blockers);
+    for (int i = 0; i < shown && facts.writer_pid == 0; i++)
+        facts.writer_pid = source->blocked_by[i];
+    const TimestampTz since = source->blocked_start != 0 ? source->blocked_start : source->pending_since;
+    if (since != 0)
+        facts.writer_seconds = static_cast<long>(std::max<int64>(0, GetCurrentTimestamp() - since) / USECS_PER_SEC);
+}
+
+void add_shared_memory(ReadinessFacts &facts, Standing &standing, const ServerFacts &server, int32 source_id,
+                       int32 generation_id)
+{
+    facts.preloaded = server.health.preloaded;
+    facts.version_mismatch = server.health.version_mismatch;
+    facts.tail_alive = server.health.tail_alive;
+    facts.tail_no_slot = server.health.no_slot;
+    standing.slot = worker::generation_snapshot(generation_id);
+    if (!standing.slot)
+        return;
+    const worker::GenerationSlot &slot = *standing.slot;
+    standing.held = slot.worker_pid != 0 && process_lives(slot.worker_pid);
+    facts.held = standing.held;
+    facts.rebuild_no_slot = rebuild_has_no_slot(slot, source_id);
+    facts.block = code_of(slot.block);
+    facts.blocker_pid = slot.blocker_pid;
+    facts.reached = slot.reached;
+    facts.required = slot.required.get();
+    facts.stored = slot.checkpoint.get();
+    facts.advanced = slot.advanced.get();
+    if (slot.block != worker::Block::none)
+        standing.note = std::string(slot.note, strnlen(slot.note, sizeof slot.note));
+    if (facts.live)
+        add_writer(facts, source_id);
+}
+
+} // namespace
+
+ServerFacts server_facts()
+{
+    ServerFacts server;
+    server.standby = RecoveryInProgress();
+    if (server.standby)
+        return server;
+    const char *const database = pg::call([] { return get_database_name(MyDatabaseId); });
+    server.database_listed = database && worker::database_is_listed(database);
+    server.health = worker::database_health();
+    return server;
+}
+
+Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query, const catalog::GenerationRow &generation)
+{
+    Standing standing;
+    standing.checkpoint = catalog::checkpoint_of(generation.id);
+    standing.failure = catalog::failure_of(generation.id);
+
+    ReadinessFacts facts;
+    facts.live = generation.phase == Phase::live;
+    facts.checkpoint = standing.checkpoint.position;
+    if (standing.failure)
+        facts.failure = FailureFacts{standing.failure->reason, standing.failure->position,
+                                     standing.failure->sqlstate.value_or("")};
+    facts.standby = server.standby;
+    facts.enabled = settings::enabled;
+    facts.database_listed = server.database_listed;
+    facts.rebuilds_allowed = settings::max_rebuild_workers > 0;
+    if (!server.standby)
+        add_shared_memory(facts, standing, server, query.source_id, generation.id);
+    else if (facts.live && !facts.failure)
+    {
+        const std::optional<source::EventSource> source = catalog::find_source(query.source_id);
+        const std::optional<bool> unread =
+            source ? has_event_after(*source, standing.checkpoint.position, generation.event_types) : std::nullopt;
+        facts.source_readable = unread.has_value();
+        facts.unread_event = unread.value_or(false);
+    }
+
+    Verdict verdict = decide(facts);
+    standing.status = verdict.status;
+    standing.reason = std::move(verdict.reason);
+    standing.position = position_of(facts);
+    return standing;
+}
+
+catalog::QueryRow wanted_query(const std::string &name)
+{
+    std::optional<catalog::QueryRow> query = catalog::find_query(name);
+    if (!query)
+        throw pg::Error(pg::sqlstate::no_such_object, "query " + pg::shown(name) + " does not exist")
+            .hint("readmodel.status() lists the queries that you may see.");
+    return std::move(*query);
+}
+
+catalog::QueryRow visible_query(const std::string &name)
+{
+    catalog::QueryRow query = wanted_query(name);
+    if (!may_see(relation_owner(query.view)))
+        throw pg::Error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for query " + pg::shown(name))
+            .hint("The status is shown to the query's owner, to members of pg_monitor, and to roles for which "
+                  "readmodel.grant_reader() was called.");
+    return query;
+}
+
+catalog::GenerationRow wanted_generation(const catalog::QueryRow &query, const std::optional<std::string> &definition_hash)
+{
+    std::optional<catalog::GenerationRow> generation = definition_hash ? catalog::find_generation(query.id, *definition_hash)
+                                                                       : catalog::find_generation(query.id, query.newest);
+    if (!generation && definition_hash)
+        throw pg::Error(pg::sqlstate::no_such_object, "query " + pg::shown(query.name) + " has no generation with definition hash " +
+                                                          pg::shown(*definition_hash))
+            .hint("readmodel.generations() lists them.");
+    if (!generation)
+        throw pg::Error(ERRCODE_DATA_CORRUPTED, "query " + pg::shown(query.name) + " has no generation " +
+                                                    std::to_string(query.newest));
+    return std::move(*generation);
+}
+
+Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query)
+{
+    catalog::GenerationRow newest = wanted_generation(query, std::nullopt);
+    Standing standing = standing_of(server, query, newest);
+    if (query.serve_previous && query.serving != query.newest && may_serve_previous(standing.status))
+        if (std::optional<catalog::GenerationRow> serving = catalog::find_generation(query.id, query.serving))
+        {
+            Readable previous{std::move(*serving), {}};
+            previous.standing = standing_of(server, query, previous.generation);
+            if (previous.ready())
+                return previous;
+        }
+    return {std::move(newest), std::move(standing)};
+}
+
+pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing)
+{
+    const std::string shown = pg::shown(query.name);
+    pg::Error error = [&]
+    {
+        switch (standing.status)
+        {
+            case Status::failed:
+                return pg::Error(pg::sqlstate::failed, "query " + shown + " has failed")
+                    .hint("Correct the cause, then call readmodel.retry().");
+            case Status::paused:
+            case Status::gated:
+                return pg::Error(pg::sqlstate::paused_or_gated,
+                                 "query " + shown + " is " + std::string(name_of(standing.status)))
+                    .hint("An operator has to call readmodel.resume() or readmodel.approve().");
+            case Status::stalled:
+                return pg::Error(pg::sqlstate::stalled, "query " + shown + " is stalled")
+                    .hint("Nobody keeps it up to date now; readmodel.status() shows more.");
+            case Status::ready:
+            case Status::rebuilding:
+                break;
+        }
+        return pg::Error(pg::sqlstate::rebuilding, "query " + shown + " is rebuilding")
+            .hint("Try again when readmodel.readiness() says \"ready\".");
+    }();
+    error.detail_text = standing.reason;
+    return error;
+}
+
+} // namespace query

@@ -1,0 +1,59 @@
+// How a generation stands: the facts for the rule of readiness_rule.hpp, gathered from the catalog and from shared memory.
+//
+// Everything that reports or checks a status goes through standing_of(): readiness(), ready(), status(), get(), wait_for().
+// The caller has an active snapshot, and reads states under that same one.
+#pragma once
+
+#include "query/catalog_rows.hpp"
+#include "query/readiness_rule.hpp"
+#include "worker/shared.hpp"
+
+namespace query
+{
+
+// What is the same for all generations of one call.
+struct ServerFacts
+{
+    bool standby = false;
+    bool database_listed = true;
+    worker::DatabaseHealth health;
+};
+ServerFacts server_facts();
+
+struct Standing
+{
+    Status status = Status::stalled;
+    std::string reason;     // may be shown to whoever may see the status
+    std::string note;       // more about it; can quote data
+    MaybePosition position; // what the query has been advanced over
+    catalog::CheckpointRow checkpoint;
+    std::optional<catalog::FailureRow> failure;
+    std::optional<worker::GenerationSlot> slot;
+    bool held = false; // slot->worker_pid lives
+};
+Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query, const catalog::GenerationRow &generation);
+
+// The generation that a reader asks for: the newest one, or the one with that definition hash. Throws RM006.
+catalog::GenerationRow wanted_generation(const catalog::QueryRow &query, const std::optional<std::string> &definition_hash);
+
+// The query of that name. Throws RM006.
+catalog::QueryRow wanted_query(const std::string &name);
+
+// The same, with 42501 unless the current user may see its status.
+catalog::QueryRow visible_query(const std::string &name);
+
+// The generation from which a read is answered, and how it stands.
+struct Readable
+{
+    catalog::GenerationRow generation;
+    Standing standing;
+    bool ready() const { return standing.status == Status::ready; }
+};
+
+// The newest generation or, where it is on its way and while_rebuilding = serve_previous, the serving one if that is ready.
+Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query);
+
+// RM001 .. RM004 for a query that may not be read, with the reason and what to do.
+pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing);
+
+} // namespace query

@@ -1,0 +1,72 @@
+// readmodel.readiness() and readmodel.ready(): what a probe calls.
+
+#include "query/arguments.hpp"
+#include "query/readiness.hpp"
+#include "query/visibility.hpp"
+
+namespace
+{
+
+using namespace query;
+
+Datum readiness(FunctionCallInfo fcinfo)
+{
+    const catalog::QueryRow row = visible_query(text_argument(fcinfo, 0, "name"));
+    const catalog::GenerationRow generation = wanted_generation(row, maybe_text_argument(fcinfo, 1));
+    return pg::text_datum(name_of(standing_of(server_facts(), row, generation).status));
+}
+
+std::vector<std::optional<std::string>> names_of(ArrayType *array)
+{
+    struct
+    {
+        Datum *elements;
+        bool *nulls;
+        int count;
+    } found = {};
+    pg::call(
+        [&] { deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &found.elements, &found.nulls, &found.count); });
+    std::vector<std::optional<std::string>> names;
+    for (int i = 0; i < found.count; i++)
+        names.push_back(found.nulls[i] ? std::nullopt : std::optional<std::string>(pg::text_of(found.elements[i])));
+    return names;
+}
+
+// All queries that the caller may see, or exactly these: what is unknown, or hidden from the caller, is not ready.
+std::optional<std::vector<catalog::QueryRow>> asked_queries(FunctionCallInfo fcinfo)
+{
+    std::vector<catalog::QueryRow> rows;
+    if (PG_ARGISNULL(0))
+    {
+        for (catalog::QueryRow &row : catalog::all_queries())
+            if (may_see(relation_owner(row.view)))
+                rows.push_back(std::move(row));
+        return rows;
+    }
+    ArrayType *const array = pg::call([&] { return PG_GETARG_ARRAYTYPE_P(0); });
+    for (const std::optional<std::string> &name : names_of(array))
+    {
+        std::optional<catalog::QueryRow> row = name ? catalog::find_query(*name) : std::nullopt;
+        if (!row || !may_see(relation_owner(row->view)))
+            return std::nullopt;
+        rows.push_back(std::move(*row));
+    }
+    return rows;
+}
+
+Datum ready(FunctionCallInfo fcinfo)
+{
+    const std::optional<std::vector<catalog::QueryRow>> rows = asked_queries(fcinfo);
+    if (!rows)
+        return BoolGetDatum(false);
+    const ServerFacts server = server_facts();
+    for (const catalog::QueryRow &row : *rows)
+        if (!readable_generation(server, row).ready())
+            return BoolGetDatum(false);
+    return BoolGetDatum(true);
+}
+
+} // namespace
+
+READMODEL_FUNCTION(readmodel_readiness, readiness);
+READMODEL_FUNCTION(readmodel_ready, ready);

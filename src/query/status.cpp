@@ -1,0 +1,220 @@
+// readmodel.status(): a row for each query that the caller may see.
+
+#include "pg/text.hpp"
+#include "query/readiness.hpp"
+#include "query/source_view.hpp"
+#include "query/visibility.hpp"
+
+namespace
+{
+
+using namespace query;
+
+// In the order of the function's columns (schema/40-reading.sql).
+enum Column
+{
+    column_name,
+    column_status,
+    column_reason,
+    column_generation,
+    column_definition_hash,
+    column_serving_generation,
+    column_serving_status,
+    column_position,
+    column_settled_position,
+    column_head_position,
+    column_lag,
+    column_lag_seconds,
+    column_events_applied,
+    column_events_per_second,
+    column_estimated_seconds_remaining,
+    column_rebuild_started_at,
+    column_rebuild_finished_at,
+    column_instances,
+    column_bytes,
+    column_worker_pid,
+    column_error_sqlstate,
+    column_error_message,
+    column_error_position,
+    column_count
+};
+
+// One row; columns that nobody sets are NULL.
+struct Row
+{
+    Datum values[column_count] = {};
+    bool nulls[column_count];
+
+    Row() { std::fill(std::begin(nulls), std::end(nulls), true); }
+    void set(Column column, Datum value)
+    {
+        values[column] = value;
+        nulls[column] = false;
+    }
+    void text(Column column, std::string_view value) { set(column, pg::text_datum(value)); }
+    void bigint(Column column, const std::optional<int64> &value)
+    {
+        if (value)
+            set(column, Int64GetDatum(*value));
+    }
+    void time(Column column, const std::optional<TimestampTz> &value)
+    {
+        if (value)
+            set(column, TimestampTzGetDatum(*value));
+    }
+    void number(Column column, double value) { set(column, Float8GetDatum(value)); }
+};
+
+// What is read once per source and call, under the one snapshot of the statement.
+class Sources
+{
+public:
+    struct Edges
+    {
+        std::optional<source::EventSource> row;
+        MaybePosition head;
+        MaybePosition first; // asked for only where a query has applied nothing yet
+        bool first_known = false;
+        MaybePosition settled;
+    };
+
+    Edges &of(int32 source_id)
+    {
+        const auto [place, added] = known.try_emplace(source_id);
+        Edges &edges = place->second;
+        if (added)
+        {
+            edges.row = catalog::find_source(source_id);
+            if (edges.row)
+                edges.head = source::head_position(*edges.row);
+            if (const std::optional<worker::SourceSlot> slot = worker::source_snapshot(source_id))
+                edges.settled = slot->settled.get();
+        }
+        return edges;
+    }
+
+    // An upper bound of the events that are still to be looked at; nothing if the source cannot be read.
+    std::optional<int64> lag(int32 source_id, const MaybePosition &position)
+    {
+        Edges &edges = of(source_id);
+        if (!edges.head)
+            return std::nullopt;
+        if (position)
+            return std::max<int64>(0, *edges.head - *position);
+        if (!edges.first_known)
+        {
+            edges.first = first_position(*edges.row);
+            edges.first_known = true;
+        }
+        return edges.first ? std::optional<int64>(*edges.head - *edges.first + 1) : std::nullopt;
+    }
+
+private:
+    std::map<int32, Edges> known;
+};
+
+// Tables, indexes and TOAST; nothing while somebody holds the table exclusively: a status does not wait.
+std::optional<int64> bytes_of(Oid state_table)
+{
+    const int64 bytes = pg::call(
+        [&]() -> int64
+        {
+            if (!ConditionalLockRelationOid(state_table, AccessShareLock))
+                return -1;
+            int64 size = -1;
+            if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(state_table)))
+                size = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(state_table)));
+            UnlockRelationOid(state_table, AccessShareLock);
+            return size;
+        });
+    return bytes < 0 ? std::nullopt : std::optional<int64>(bytes);
+}
+
+void add_progress(Row &row, const Standing &standing, const catalog::GenerationRow &generation, std::optional<int64> lag)
+{
+    row.bigint(column_lag, lag);
+    row.bigint(column_events_applied, standing.checkpoint.events_applied);
+    row.bigint(column_instances, standing.checkpoint.instances);
+    row.time(column_rebuild_started_at, generation.rebuild_started_at);
+    row.time(column_rebuild_finished_at, generation.ready_at);
+    if (lag && *lag == 0)
+        row.number(column_lag_seconds, 0);
+    if (!standing.slot)
+        return;
+    const worker::GenerationSlot &slot = *standing.slot;
+    // How long ago it last was where it should be; a rebuild moves all the time and is behind nevertheless.
+    if (lag && *lag > 0 && generation.phase == Phase::live && slot.advanced_at != 0)
+        row.number(column_lag_seconds,
+                   static_cast<double>(std::max<int64>(0, GetCurrentTimestamp() - slot.advanced_at)) / USECS_PER_SEC);
+    if (!standing.held)
+        return;
+    row.set(column_worker_pid, Int32GetDatum(slot.worker_pid));
+    row.number(column_events_per_second, slot.events_per_second);
+    if (standing.status == Status::rebuilding && lag && slot.events_per_second > 0)
+        row.number(column_estimated_seconds_remaining, static_cast<double>(*lag) / slot.events_per_second);
+}
+
+void add_error(Row &row, const Standing &standing, bool with_messages)
+{
+    if (!standing.failure)
+        return;
+    if (standing.failure->sqlstate)
+        row.text(column_error_sqlstate, *standing.failure->sqlstate);
+    row.bigint(column_error_position, standing.failure->position);
+    if (with_messages && standing.failure->message)
+        row.text(column_error_message, *standing.failure->message);
+}
+
+std::string serving_status(const ServerFacts &server, const catalog::QueryRow &query, const Standing &newest)
+{
+    if (query.serving == query.newest)
+        return std::string(name_of(newest.status));
+    const std::optional<catalog::GenerationRow> serving = catalog::find_generation(query.id, query.serving);
+    return serving ? std::string(name_of(standing_of(server, query, *serving).status)) : std::string();
+}
+
+Row row_of(const ServerFacts &server, Sources &sources, const catalog::QueryRow &query, bool with_messages)
+{
+    const catalog::GenerationRow generation = wanted_generation(query, std::nullopt);
+    const Standing standing = standing_of(server, query, generation);
+    const Sources::Edges &edges = sources.of(query.source_id);
+
+    Row row;
+    row.text(column_name, query.name);
+    row.text(column_status, name_of(standing.status));
+    if (!standing.reason.empty())
+        row.text(column_reason, with_messages && !standing.note.empty() ? standing.reason + " (" + standing.note + ")"
+                                                                        : standing.reason);
+    row.set(column_generation, Int32GetDatum(generation.number));
+    row.text(column_definition_hash, generation.definition_hash);
+    row.set(column_serving_generation, Int32GetDatum(query.serving));
+    row.text(column_serving_status, serving_status(server, query, standing));
+    row.bigint(column_position, standing.position);
+    row.bigint(column_settled_position, edges.settled);
+    row.bigint(column_head_position, edges.head);
+    add_progress(row, standing, generation, sources.lag(query.source_id, standing.position));
+    row.bigint(column_bytes, bytes_of(generation.state_table));
+    add_error(row, standing, with_messages);
+    return row;
+}
+
+Datum status(FunctionCallInfo fcinfo)
+{
+    pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
+    auto *const result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
+    const ServerFacts server = server_facts();
+    Sources sources;
+    for (const catalog::QueryRow &query : catalog::all_queries())
+    {
+        const Oid owner = relation_owner(query.view);
+        if (!OidIsValid(owner) || !may_see(owner))
+            continue;
+        Row row = row_of(server, sources, query, may_see_messages(owner));
+        pg::call([&] { tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls); });
+    }
+    return 0;
+}
+
+} // namespace
+
+READMODEL_FUNCTION(readmodel_status, status);

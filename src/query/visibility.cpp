@@ -1,0 +1,51 @@
+#include "query/visibility.hpp"
+
+namespace query
+{
+
+namespace
+{
+
+// readmodel_catalog.reader(): EXECUTE on it is what grant_reader() gives. pg_dump keeps such a grant; a role or a table of
+// names would not survive a restore as simply.
+Oid reader_marker()
+{
+    oidvector *const no_arguments = buildoidvector(nullptr, 0);
+    return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("reader"), PointerGetDatum(no_arguments),
+                           ObjectIdGetDatum(get_namespace_oid("readmodel_catalog", true)));
+}
+
+} // namespace
+
+Oid relation_owner(Oid relation)
+{
+    return pg::call(
+        [&]
+        {
+            const HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+            if (!HeapTupleIsValid(tuple))
+                return InvalidOid;
+            const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner;
+            ReleaseSysCache(tuple);
+            return owner;
+        });
+}
+
+bool may_see_messages(Oid owner)
+{
+    return pg::call([&] { return has_privs_of_role(GetUserId(), owner) || has_privs_of_role(GetUserId(), ROLE_PG_MONITOR); });
+}
+
+bool may_see(Oid owner)
+{
+    if (may_see_messages(owner))
+        return true;
+    return pg::call(
+        []
+        {
+            const Oid marker = reader_marker();
+            return OidIsValid(marker) && pg_proc_aclcheck(marker, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK;
+        });
+}
+
+} // namespace query

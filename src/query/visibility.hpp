@@ -1,0 +1,19 @@
+// Who may see a query's status, and who may change things.
+#pragma once
+
+#include "pg/guard.hpp"
+
+namespace query
+{
+
+// The owner of a relation; InvalidOid if it is gone.
+Oid relation_owner(Oid relation);
+
+// True when the current user may see the status of queries of `owner`: the owner and members of that role, members of
+// pg_monitor, and roles that readmodel.grant_reader() was called for.
+bool may_see(Oid owner);
+
+// True when the current user may also see texts that can quote data, such as error messages: not mere readers.
+bool may_see_messages(Oid owner);
+
+} // namespace query
