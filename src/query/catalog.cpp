@@ -35,6 +35,11 @@ Oid catalog_relation(const char *name)
         });
 }
 
+Oid data_schema()
+{
+    return pg::call([] { return get_namespace_oid("readmodel_data", false); });
+}
+
 CatalogScope::Path::Path()
 {
     pg::set_local("search_path", "pg_catalog, pg_temp");

@@ -14,6 +14,9 @@ Oid catalog_owner();
 // A relation of the catalog by name ("query", ..). Throws 3F000 or 42P01 where the extension is not (completely) there.
 Oid catalog_relation(const char *name);
 
+// The schema of the tables of states.
+Oid data_schema();
+
 // A scope for our own statements: the catalog's owner, a pinned search_path, an SPI connection.
 class CatalogScope
 {
