@@ -161,6 +161,12 @@ template <class F> void entry_silent(F &&f) noexcept
     }
 }
 
+// A callback for the server's tree walkers, whose prototype leaves the arguments open.
+template <class Result, class... Arguments> auto any_function(Result (*function)(Arguments...)) -> Result (*)()
+{
+    return reinterpret_cast<Result (*)()>(reinterpret_cast<void *>(function));
+}
+
 // Throws 57P01 or 57014 if the session was asked to stop; otherwise cheap.
 inline void check_for_interrupts()
 {

@@ -3,6 +3,17 @@
 namespace pg
 {
 
+std::vector<std::string> texts_of(Datum array)
+{
+    Datum *values = nullptr;
+    int count = 0;
+    call([&] { deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, nullptr, &count); });
+    std::vector<std::string> members;
+    for (int i = 0; i < count; i++)
+        members.push_back(text_of(values[i]));
+    return members;
+}
+
 std::string relation_name(Oid relation)
 {
     const char *result = call(

@@ -12,6 +12,9 @@ inline std::string text_of(Datum datum)
     return cstring;
 }
 
+// The members of a text[] without nulls.
+std::vector<std::string> texts_of(Datum array);
+
 inline Datum text_datum(std::string_view value)
 {
     return call([&] { return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size()))); });

@@ -1,0 +1,213 @@
+// define_query and definition_hash.
+//
+// define_query decides under the lock of the query's name and a snapshot taken after it was granted, so that of several callers
+// with one definition the first makes the generation and the others find it.
+
+#include "pg/sqlstate.hpp"
+#include "query/catalog.hpp"
+#include "query/definition.hpp"
+#include "query/new_generation.hpp"
+#include "query/state_table.hpp"
+#include "query/view.hpp"
+#include "worker/wakeup.hpp"
+
+namespace query
+{
+
+namespace
+{
+
+void check_name(const std::string &name)
+{
+    if (name.empty())
+        throw pg::Error(ERRCODE_INVALID_NAME, "the name of a query must not be empty");
+    if (name.size() >= NAMEDATALEN)
+        throw pg::Error(ERRCODE_NAME_TOO_LONG, "the name of a query is too long: " + pg::shown(name))
+            .detail("It has " + std::to_string(name.size()) + " bytes; the name of its view can have up to " +
+                    std::to_string(NAMEDATALEN - 1) + ".");
+}
+
+int32 create_query(const std::string &name, const CheckedDefinition &checked)
+{
+    const int32 generation_id = next_generation_id();
+    const Oid table = create_state_table(generation_id, checked.definition.key_type);
+    const Oid view = create_view(checked.options.schema, name, generation_id, table);
+    const int32 number = 1;
+
+    int32 query_id = 0;
+    {
+        const CatalogScope scope;
+        // Under REPEATABLE READ a query that was defined after our snapshot is not to be seen; find_query has seen that there is
+        // none, and the lock on its name keeps it so.
+        const pg::Rows rows = pg::execute("INSERT INTO readmodel_catalog.query (name, source_id, view, options, newest, serving)"
+                                          " VALUES ($1, $2, $3, $4::jsonb, $5, $5) RETURNING query_id",
+                                          pg::Args()
+                                              .text(name)
+                                              .integer(checked.source_id)
+                                              .regclass(view)
+                                              .text(checked.options.stored)
+                                              .integer(number));
+        query_id = *rows.integer(0, 1);
+    }
+    insert_generation(generation_id, query_id, number, table, checked.definition, checked.hash);
+    return number;
+}
+
+void check_same_source(const QueryRow &query, const CheckedDefinition &checked)
+{
+    if (query.source_id != checked.source_id)
+        throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        "query " + pg::shown(query.name) + " reads event source " + pg::shown(query.source))
+            .detail("The source of a query cannot be changed.")
+            .hint("Give the new query another name, or call readmodel.drop_query first.");
+}
+
+
+std::optional<int32> find_generation(const QueryRow &query, const std::string &hash)
+{
+    const CatalogScope scope;
+    const LatestSnapshot snapshot;
+    const pg::Rows rows =
+        pg::execute("SELECT max(generation) FROM readmodel_catalog.generation WHERE query_id = $1 AND definition_hash = $2",
+                    pg::Args().integer(query.id).text(hash), true);
+    return rows.integer(0, 1);
+}
+
+// The view has the type of its key in its first column, so another type needs another view.
+void check_key_can_change(const QueryRow &query, KeyType key_type)
+{
+    if (!OidIsValid(query.view) || pg::call([&] { return get_atttype(query.view, 1); }) == type_oid(key_type))
+        return;
+    const std::string dependents = dependents_of_view(query.view);
+    if (!dependents.empty())
+        throw pg::Error(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+                        "cannot change the key type of query " + pg::shown(query.name) + " because other objects depend on its view")
+            .detail("They are: " + dependents + ".")
+            .hint("Drop them first, or give the new query another name.");
+}
+
+int32 add_generation(const QueryRow &query, const CheckedDefinition &checked)
+{
+    check_key_can_change(query, checked.definition.key_type);
+    const int32 number = next_generation_number(query.id);
+    build_generation(query, number, checked.definition, checked.hash);
+    return number;
+}
+
+// Options outside the hash take effect at once; omitted ones are at their defaults again. True if anything changed.
+bool apply_options(const QueryRow &query, const Options &options)
+{
+    bool changed = false;
+    {
+        const CatalogScope scope;
+        changed = pg::execute("SELECT $1::jsonb <> $2::jsonb", pg::Args().text(query.options).text(options.stored), true)
+                      .boolean(0, 1);
+        if (changed)
+            require_one_row(pg::execute("UPDATE readmodel_catalog.query SET options = $2::jsonb WHERE query_id = $1 RETURNING 1",
+                                        pg::Args().integer(query.id).text(options.stored)),
+                            query.name);
+    }
+    if (OidIsValid(query.view))
+    {
+        const std::string schema = pg::call(
+            [&]
+            {
+                const char *const name = get_namespace_name(get_rel_namespace(query.view));
+                return name ? name : "";
+            });
+        if (schema != options.schema)
+        {
+            move_view(query.view, options.schema);
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+// Its owner can drop the view: the next define_query brings it back.
+bool restore_view(const QueryRow &query, const Options &options)
+{
+    if (OidIsValid(query.view))
+        return false;
+    int32 generation_id = 0;
+    Oid table = InvalidOid;
+    {
+        const CatalogScope scope;
+        const LatestSnapshot snapshot;
+        const pg::Rows rows = pg::execute("SELECT g.generation_id, c.oid FROM readmodel_catalog.generation g"
+                                          "  JOIN pg_class c ON c.oid = g.state_table"
+                                          " WHERE g.query_id = $1 AND g.generation = $2",
+                                          pg::Args().integer(query.id).integer(query.serving), true);
+        if (rows.empty())
+            throw pg::Error(ERRCODE_UNDEFINED_TABLE,
+                            "the view and the table of states of query " + pg::shown(query.name) + " do not exist")
+                .hint("Call readmodel.drop_query and define it again.");
+        generation_id = *rows.integer(0, 1);
+        table = rows.oid(0, 2);
+    }
+    const Oid view = create_view(options.schema, query.name, generation_id, table);
+    const CatalogScope scope;
+    require_one_row(pg::execute("UPDATE readmodel_catalog.query SET view = $2 WHERE query_id = $1 RETURNING 1",
+                                pg::Args().integer(query.id).regclass(view)),
+                    query.name);
+    return true;
+}
+
+void tell_older(const QueryRow &query, int32 number)
+{
+    const std::string call =
+        "SELECT readmodel.activate(" + pg::quoted_literal(query.name) + ", " + std::to_string(number) + ")";
+    pg::call(
+        [&]
+        {
+            ereport(NOTICE, (errmsg("this definition of query \"%s\" is generation %d, which is older than the newest, %d",
+                                    query.name.c_str(), number, query.newest),
+                             errhint("To make it the newest again: %s", call.c_str())));
+        });
+}
+
+Datum define_query(FunctionCallInfo fcinfo)
+{
+    if (PG_ARGISNULL(0))
+        throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "the name of a query must not be null");
+    const std::string name = pg::text_of(PG_GETARG_DATUM(0));
+    check_name(name);
+    const CheckedDefinition checked = check_definition(DefinitionArguments::read(fcinfo, 1));
+
+    lock_query_name(name);
+    const std::optional<QueryRow> query = find_query(name);
+    if (!query)
+    {
+        const int32 number = create_query(name, checked);
+        worker::announce_definitions();
+        return Int32GetDatum(number);
+    }
+
+    require_owner(*query);
+    check_same_source(*query, checked);
+    const std::optional<int32> known = find_generation(*query, checked.hash);
+    if (known && *known < query->newest)
+    {
+        // Another revision of the application: what the newest one set stays.
+        tell_older(*query, *known);
+        return Int32GetDatum(*known);
+    }
+    bool changed = restore_view(*query, checked.options);
+    changed = apply_options(*query, checked.options) || changed;
+    const int32 number = known ? *known : add_generation(*query, checked);
+    if (changed || !known)
+        worker::announce_definitions();
+    return Int32GetDatum(number);
+}
+
+Datum definition_hash_of_arguments(FunctionCallInfo fcinfo)
+{
+    return pg::text_datum(check_definition(DefinitionArguments::read(fcinfo, 0)).hash);
+}
+
+} // namespace
+
+} // namespace query
+
+READMODEL_FUNCTION(readmodel_define_query, query::define_query);
+READMODEL_FUNCTION(readmodel_definition_hash, query::definition_hash_of_arguments);

@@ -1,0 +1,194 @@
+#include "query/definition.hpp"
+
+#include "pg/sqlstate.hpp"
+#include "query/catalog.hpp"
+#include "query/definition_hash.hpp"
+#include "query/key_expression.hpp"
+
+namespace query
+{
+
+namespace
+{
+
+std::optional<std::string> text_argument(FunctionCallInfo fcinfo, int number)
+{
+    if (PG_ARGISNULL(number))
+        return std::nullopt;
+    return pg::text_of(PG_GETARG_DATUM(number));
+}
+
+std::optional<Datum> argument(FunctionCallInfo fcinfo, int number)
+{
+    return PG_ARGISNULL(number) ? std::nullopt : std::optional<Datum>(PG_GETARG_DATUM(number));
+}
+
+// The schemas that the path leads to now, "$user" resolved and temporary ones last: the worker, which has another user and other
+// temporary tables, resolves the same names.
+std::string captured_search_path()
+{
+    return pg::call(
+        []
+        {
+            StringInfoData path;
+            initStringInfo(&path);
+            ListCell *cell;
+            foreach (cell, fetch_search_path(false))
+            {
+                const Oid schema = lfirst_oid(cell);
+                const char *const name = isTempNamespace(schema) ? nullptr : get_namespace_name(schema);
+                if (name)
+                    appendStringInfo(&path, "%s, ", quote_identifier(name));
+            }
+            appendStringInfoString(&path, "pg_temp");
+            return static_cast<const char *>(path.data);
+        });
+}
+
+// Raises as PostgreSQL does.
+void check_updater(Oid updater)
+{
+    const HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(updater));
+    if (!HeapTupleIsValid(tuple))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION), errmsg("function with OID %u does not exist", updater)));
+    const auto *const function = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple));
+    const char *const name = format_procedure(updater);
+    const char *wrong = nullptr;
+    if (function->prokind != PROKIND_FUNCTION)
+        wrong = "It is a procedure, an aggregate or a window function.";
+    else if (function->proretset)
+        wrong = "It returns a set.";
+    else if (function->pronargs != 2 || function->proargtypes.values[0] != JSONBOID ||
+             function->proargtypes.values[1] != JSONBOID || OidIsValid(function->provariadic))
+        wrong = "It does not take two arguments of type jsonb, the state and the event.";
+    else if (function->prorettype != JSONBOID)
+        wrong = psprintf("It returns %s.", format_type_be(function->prorettype));
+    else if (function->proisstrict)
+        wrong = "It is STRICT, so it would not be called for an instance's first event, when the state is NULL.";
+    if (wrong)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("function %s cannot be an updater", name),
+                        errdetail("%s", wrong),
+                        errhint("An updater is a function (state jsonb, event jsonb) RETURNS jsonb that is not STRICT.")));
+    ReleaseSysCache(tuple);
+
+    const AclResult execute = pg_proc_aclcheck(updater, GetUserId(), ACL_EXECUTE);
+    if (execute != ACLCHECK_OK)
+        aclcheck_error(execute, OBJECT_FUNCTION, get_func_name(updater));
+}
+
+std::vector<std::string> checked_event_types(Datum array)
+{
+    Datum *values = nullptr;
+    bool *nulls = nullptr;
+    int count = 0;
+    pg::call(
+        [&]
+        { deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &count); });
+    if (count == 0)
+        throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "event_types must not be empty")
+            .hint("Leave it out for all types of events.");
+    std::set<std::string> types; // sorted by bytes: part of the definition hash
+    for (int i = 0; i < count; i++)
+    {
+        if (nulls[i])
+            throw pg::Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "event_types must not contain nulls");
+        const auto [type, is_new] = types.insert(pg::text_of(values[i]));
+        if (!is_new)
+            throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "event_types names type " + pg::shown(*type) + " more than once");
+    }
+    return {types.begin(), types.end()};
+}
+
+struct SourceRow
+{
+    int32 id;
+    Oid events;
+};
+
+SourceRow lock_source(const std::string &name)
+{
+    const CatalogScope scope;
+    const pg::Rows rows =
+        pg::execute("SELECT s.source_id, c.oid FROM readmodel_catalog.source s LEFT JOIN pg_class c ON c.oid = s.events"
+                    " WHERE s.name = $1 FOR KEY SHARE OF s",
+                    pg::Args().text(name));
+    if (rows.empty())
+        throw pg::Error(readmodel::sqlstate::no_such_object, "event source " + pg::shown(name) + " does not exist")
+            .hint("readmodel.source_status() lists the sources; readmodel.create_source makes one.");
+    if (!OidIsValid(rows.oid(0, 2)))
+        throw pg::Error(ERRCODE_UNDEFINED_TABLE, "the event table of source " + pg::shown(name) + " does not exist");
+    return {*rows.integer(0, 1), rows.oid(0, 2)};
+}
+
+void check_may_read(Oid events)
+{
+    pg::call(
+        [&]
+        {
+            const AclResult read = pg_class_aclcheck(events, GetUserId(), ACL_SELECT);
+            if (read != ACLCHECK_OK)
+                aclcheck_error(read, get_relkind_objtype(get_rel_relkind(events)), get_rel_name(events));
+        });
+}
+
+[[noreturn]] void missing(const char *argument, const char *hint)
+{
+    throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, std::string(argument) + " must not be null").hint(hint);
+}
+
+} // namespace
+
+DefinitionArguments DefinitionArguments::read(FunctionCallInfo fcinfo, int first)
+{
+    DefinitionArguments arguments;
+    arguments.source = text_argument(fcinfo, first);
+    arguments.updater = PG_ARGISNULL(first + 1) ? InvalidOid : PG_GETARG_OID(first + 1);
+    arguments.key = text_argument(fcinfo, first + 2);
+    arguments.event_types = argument(fcinfo, first + 3);
+    arguments.has_spec = !PG_ARGISNULL(first + 4);
+    arguments.options = argument(fcinfo, first + 5);
+    return arguments;
+}
+
+CheckedDefinition check_definition(const DefinitionArguments &arguments)
+{
+    CheckedDefinition checked;
+    Definition &definition = checked.definition;
+    definition.search_path = captured_search_path();
+    checked.options = parse_options(arguments.options);
+
+    if (arguments.has_spec)
+        throw pg::Error(ERRCODE_FEATURE_NOT_SUPPORTED, "declarative updaters are not supported yet")
+            .hint("Give a function: updater and key instead of spec.");
+    if (!arguments.source)
+        missing("source", "Name the event source that the query reads.");
+    if (!OidIsValid(arguments.updater))
+        missing("updater", "Name a function (state jsonb, event jsonb) RETURNS jsonb.");
+    if (!arguments.key)
+        missing("key", "Give an SQL expression over position, type, stream, data, metadata and occurred_at, such as "
+                       "key => $$data->>'id'$$.");
+
+    const SourceRow source = lock_source(*arguments.source);
+    checked.source_id = source.id;
+    checked.source = *arguments.source;
+    check_may_read(source.events);
+
+    pg::call([&] { check_updater(arguments.updater); });
+    definition.updater_oid = arguments.updater;
+    definition.updater = pg::call([&] { return static_cast<const char *>(format_procedure_qualified(arguments.updater)); });
+    if (arguments.event_types)
+        definition.event_types = checked_event_types(*arguments.event_types);
+    {
+        // What is checked here is what the workers will evaluate: the same path, temporary objects last.
+        const pg::AsUser scope(GetUserId(), false);
+        pg::set_local("search_path", definition.search_path.c_str());
+        const KeyCheck key = check_key(*arguments.key);
+        definition.key_expression = key.deparsed;
+        definition.key_type = key.type;
+        definition.key_is_array = key.is_array;
+    }
+    checked.hash = definition_hash(source.id, definition, checked.options.version);
+    return checked;
+}
+
+} // namespace query

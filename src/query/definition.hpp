@@ -1,0 +1,37 @@
+// A definition as a caller gives it: checked with his rights, its names resolved, its hash computed.
+#pragma once
+
+#include "query/generation.hpp"
+#include "query/options.hpp"
+
+namespace query
+{
+
+// The arguments of define_query and definition_hash, as they came; an empty optional is NULL.
+struct DefinitionArguments
+{
+    std::optional<std::string> source;
+    Oid updater = InvalidOid;
+    std::optional<std::string> key;
+    std::optional<Datum> event_types; // text[]
+    bool has_spec = false;
+    std::optional<Datum> options; // jsonb
+
+    // The six arguments from `first` on.
+    static DefinitionArguments read(FunctionCallInfo fcinfo, int first);
+};
+
+struct CheckedDefinition
+{
+    int32 source_id = 0;
+    std::string source;
+    Definition definition; // key_expression deparsed, event_types sorted
+    Options options;
+    std::string hash;
+};
+
+// Checks everything that needs no query's name, as the current user and under his search_path. Locks the source's row, so that
+// the source is not dropped before the transaction ends.
+CheckedDefinition check_definition(const DefinitionArguments &arguments);
+
+} // namespace query

@@ -1,0 +1,155 @@
+#include "query/generation.hpp"
+
+#include "pg/sqlstate.hpp"
+#include "query/catalog.hpp"
+#include "query/new_generation.hpp"
+#include "query/view.hpp"
+#include "settings.hpp"
+#include "worker/wakeup.hpp"
+
+namespace query
+{
+
+Oid type_oid(KeyType type)
+{
+    switch (type)
+    {
+        case KeyType::text:
+            return TEXTOID;
+        case KeyType::uuid:
+            return UUIDOID;
+        case KeyType::bigint:
+            break;
+    }
+    return INT8OID;
+}
+
+Oid array_type_oid(KeyType type)
+{
+    switch (type)
+    {
+        case KeyType::text:
+            return TEXTARRAYOID;
+        case KeyType::uuid:
+            return UUIDARRAYOID;
+        case KeyType::bigint:
+            break;
+    }
+    return INT8ARRAYOID;
+}
+
+std::vector<Generation> load_generations()
+{
+    const CatalogScope scope;
+    const pg::FreshSnapshot snapshot;
+    const pg::Rows rows = pg::execute(
+        "SELECT g.generation_id, g.generation, q.query_id, q.name, q.source_id, t.relowner, t.oid, v.oid,"
+        "       g.generation = q.newest, g.generation = q.serving, f.generation_id IS NOT NULL, g.phase,"
+        "       g.updater, to_regprocedure(g.updater)::oid, g.key_expression, g.key_type, g.key_is_array, g.event_types,"
+        "       g.search_path, c.position, c.events_applied"
+        "  FROM readmodel_catalog.generation g"
+        "  JOIN readmodel_catalog.query q USING (query_id)"
+        "  JOIN readmodel_catalog.checkpoint c USING (generation_id)"
+        "  LEFT JOIN readmodel_catalog.failure f USING (generation_id)"
+        "  LEFT JOIN pg_class t ON t.oid = g.state_table"
+        "  LEFT JOIN pg_class v ON v.oid = q.view"
+        " ORDER BY g.generation_id",
+        {}, true);
+    std::vector<Generation> generations(rows.size());
+    for (uint64 row = 0; row < rows.size(); row++)
+    {
+        Generation &generation = generations[row];
+        generation.id = *rows.integer(row, 1);
+        generation.number = *rows.integer(row, 2);
+        generation.query_id = *rows.integer(row, 3);
+        generation.query_name = *rows.text(row, 4);
+        generation.source_id = *rows.integer(row, 5);
+        generation.owner = rows.oid(row, 6);
+        generation.state_table = rows.oid(row, 7);
+        generation.view = rows.oid(row, 8);
+        generation.newest = rows.boolean(row, 9);
+        generation.serving = rows.boolean(row, 10);
+        generation.failed = rows.boolean(row, 11);
+        generation.phase = *rows.text(row, 12) == "live" ? Phase::live : Phase::rebuilding;
+        generation.definition.updater = rows.text(row, 13).value_or("");
+        generation.definition.updater_oid = rows.oid(row, 14);
+        generation.definition.key_expression = rows.text(row, 15).value_or("");
+        generation.definition.key_type = key_type_named(*rows.text(row, 16));
+        generation.definition.key_is_array = rows.boolean(row, 17);
+        if (const std::optional<Datum> types = rows.get(row, 18))
+            generation.definition.event_types = pg::texts_of(*types);
+        generation.definition.search_path = *rows.text(row, 19);
+        generation.checkpoint = rows.bigint(row, 20);
+        generation.events_applied = rows.bigint(row, 21).value_or(0);
+    }
+    return generations;
+}
+
+void take_over(const Generation &generation)
+{
+    std::optional<Oid> view;
+    Oid table = InvalidOid;
+    {
+        const CatalogScope scope;
+        // Locks the query's row: a define_query that makes a newer generation comes before or after this, not in between.
+        const pg::Rows rows = pg::execute(
+            "SELECT q.newest = g.generation, q.serving = g.generation, v.oid, t.oid"
+            "  FROM readmodel_catalog.query q"
+            "  JOIN readmodel_catalog.generation g USING (query_id)"
+            "  LEFT JOIN pg_class v ON v.oid = q.view"
+            "  LEFT JOIN pg_class t ON t.oid = g.state_table"
+            " WHERE g.generation_id = $1 FOR NO KEY UPDATE OF q, g",
+            pg::Args().integer(generation.id));
+        if (rows.empty())
+            throw pg::Error(readmodel::sqlstate::no_such_object, "generation " + std::to_string(generation.number) + " of query " +
+                                                                     pg::shown(generation.query_name) + " does not exist");
+        pg::execute("UPDATE readmodel_catalog.generation SET phase = 'live', ready_at = now()"
+                    " WHERE generation_id = $1 AND phase = 'rebuilding'",
+                    pg::Args().integer(generation.id));
+        if (rows.boolean(0, 1) && !rows.boolean(0, 2))
+        {
+            pg::execute("UPDATE readmodel_catalog.query SET serving = newest WHERE query_id = $1",
+                        pg::Args().integer(generation.query_id));
+            view = rows.oid(0, 3);
+            table = rows.oid(0, 4);
+        }
+    }
+    // A view that its owner dropped stays away until define_query makes it again, for what serves then.
+    if (view && OidIsValid(*view))
+    {
+        const bool recreate =
+            pg::call([&] { return get_atttype(*view, 1); }) != type_oid(generation.definition.key_type);
+        if (recreate)
+        {
+            const std::string dependents = dependents_of_view(*view);
+            if (!dependents.empty())
+                throw pg::Error(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+                                "cannot recreate the view of query " + pg::shown(generation.query_name) +
+                                    " for another key type because other objects depend on it")
+                    .detail("They are: " + dependents + ".")
+                    .hint("Drop them; the takeover is tried again.");
+        }
+        const Oid now = replace_view(*view, generation.id, table, recreate);
+        if (now != *view)
+        {
+            const CatalogScope scope;
+            pg::execute("UPDATE readmodel_catalog.query SET view = $2 WHERE query_id = $1",
+                        pg::Args().integer(generation.query_id).regclass(now));
+        }
+    }
+    worker::announce_definitions();
+}
+
+void record_failure(int32 generation_id, const std::string &reason, const MaybePosition &position, const std::string &sqlstate,
+                    const std::string &message)
+{
+    const CatalogScope scope;
+    // Nothing is recorded for a generation that was dropped meanwhile.
+    pg::execute("INSERT INTO readmodel_catalog.failure (generation_id, reason, position, sqlstate, message)"
+                " SELECT generation_id, $2, $3, nullif($4, ''), nullif($5, '')"
+                "   FROM readmodel_catalog.generation WHERE generation_id = $1 FOR KEY SHARE"
+                " ON CONFLICT (generation_id) DO NOTHING",
+                pg::Args().integer(generation_id).text(reason).bigint(position).text(sqlstate).text(message));
+}
+
+} // namespace query

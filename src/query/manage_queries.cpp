@@ -1,0 +1,132 @@
+// drop_query, rebuild, retry, state_table: what an owner does with a query that is there.
+
+#include "pg/sqlstate.hpp"
+#include "query/catalog.hpp"
+#include "query/new_generation.hpp"
+#include "worker/wakeup.hpp"
+
+namespace query
+{
+
+namespace
+{
+
+std::string name_argument(FunctionCallInfo fcinfo)
+{
+    if (PG_ARGISNULL(0))
+        throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "the name of a query must not be null");
+    return pg::text_of(PG_GETARG_DATUM(0));
+}
+
+Datum drop_query(FunctionCallInfo fcinfo)
+{
+    const std::string name = name_argument(fcinfo);
+    lock_query_name(name);
+    const QueryRow query = require_own_query(name);
+    std::vector<Oid> tables;
+    {
+        const CatalogScope scope;
+        {
+            const LatestSnapshot snapshot;
+            const pg::Rows rows = pg::execute("SELECT c.oid FROM readmodel_catalog.generation g JOIN pg_class c ON c.oid = g.state_table"
+                                              " WHERE g.query_id = $1 ORDER BY g.generation_id",
+                                              pg::Args().integer(query.id), true);
+            for (uint64 row = 0; row < rows.size(); row++)
+                tables.push_back(rows.oid(row, 1));
+        }
+        // Workers lock the checkpoint's row first, then write states: in the same order nobody waits in a circle.
+        pg::execute("DELETE FROM readmodel_catalog.checkpoint WHERE generation_id IN"
+                    " (SELECT generation_id FROM readmodel_catalog.generation WHERE query_id = $1)",
+                    pg::Args().integer(query.id));
+        require_one_row(pg::execute("DELETE FROM readmodel_catalog.query WHERE query_id = $1 RETURNING 1",
+                                    pg::Args().integer(query.id)),
+                        name);
+    }
+    {
+        // As the caller, who owns them; RESTRICT: what depends on them stops it all.
+        const pg::AsUser caller(GetUserId(), false);
+        pg::set_local("search_path", "pg_catalog, pg_temp");
+        const pg::Spi spi;
+        if (OidIsValid(query.view))
+            pg::execute("DROP VIEW " + pg::relation_name(query.view));
+        for (const Oid table : tables)
+            pg::execute("DROP TABLE " + pg::relation_name(table));
+    }
+    worker::announce_definitions();
+    PG_RETURN_VOID();
+}
+
+Datum rebuild(FunctionCallInfo fcinfo)
+{
+    const std::string name = name_argument(fcinfo);
+    lock_query_name(name);
+    const QueryRow query = require_own_query(name);
+    Definition definition;
+    std::string hash;
+    {
+        const CatalogScope scope;
+        const LatestSnapshot snapshot;
+        const pg::Rows rows = pg::execute("SELECT updater, key_expression, key_type, key_is_array, event_types, search_path,"
+                                          "       definition_hash"
+                                          "  FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
+                                          pg::Args().integer(query.id).integer(query.newest), true);
+        definition.updater = rows.text(0, 1).value_or("");
+        definition.key_expression = rows.text(0, 2).value_or("");
+        definition.key_type = key_type_named(*rows.text(0, 3));
+        definition.key_is_array = rows.boolean(0, 4);
+        if (const std::optional<Datum> types = rows.get(0, 5))
+            definition.event_types = pg::texts_of(*types);
+        definition.search_path = *rows.text(0, 6);
+        hash = *rows.text(0, 7);
+    }
+    const int32 number = next_generation_number(query.id);
+    build_generation(query, number, definition, hash);
+    worker::announce_definitions();
+    return Int32GetDatum(number);
+}
+
+Datum retry(FunctionCallInfo fcinfo)
+{
+    const std::string name = name_argument(fcinfo);
+    const QueryRow query = require_own_query(name);
+    uint64 cleared = 0;
+    {
+        const CatalogScope scope;
+        cleared = pg::execute("DELETE FROM readmodel_catalog.failure f USING readmodel_catalog.generation g"
+                              " WHERE g.generation_id = f.generation_id AND g.query_id = $1 AND g.generation IN ($2, $3)"
+                              " RETURNING 1",
+                              pg::Args().integer(query.id).integer(query.newest).integer(query.serving))
+                      .size();
+    }
+    if (cleared == 0)
+        pg::call([&] { ereport(NOTICE, (errmsg("query \"%s\" has not failed", name.c_str()))); });
+    else
+        worker::announce_definitions();
+    PG_RETURN_VOID();
+}
+
+Datum state_table(FunctionCallInfo fcinfo)
+{
+    const std::string name = name_argument(fcinfo);
+    const QueryRow query = require_query(name);
+    const int32 number = PG_ARGISNULL(1) ? query.serving : PG_GETARG_INT32(1);
+    const CatalogScope scope;
+    const LatestSnapshot snapshot;
+    const pg::Rows rows = pg::execute(
+        "SELECT state_table::oid FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
+        pg::Args().integer(query.id).integer(number), true);
+    if (rows.empty())
+        throw pg::Error(readmodel::sqlstate::no_such_object,
+                        "generation " + std::to_string(number) + " of query " + pg::shown(name) + " does not exist")
+            .hint("readmodel.generations(" + pg::quoted_literal(name) + ") lists them.");
+    return ObjectIdGetDatum(rows.oid(0, 1));
+}
+
+} // namespace
+
+} // namespace query
+
+READMODEL_FUNCTION(readmodel_drop_query, query::drop_query);
+READMODEL_FUNCTION(readmodel_rebuild, query::rebuild);
+READMODEL_FUNCTION(readmodel_retry, query::retry);
+READMODEL_FUNCTION(readmodel_state_table, query::state_table);

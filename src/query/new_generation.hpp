@@ -1,0 +1,23 @@
+// Making a generation: its rows and its table of states. The caller holds the lock of the query's name.
+#pragma once
+
+#include "query/catalog.hpp"
+#include "query/generation.hpp"
+
+namespace query
+{
+
+int32 next_generation_id();
+int32 next_generation_number(int32 query_id);
+
+// The catalog's rows of a new generation, which starts from nothing.
+void insert_generation(int32 generation_id, int32 query_id, int32 number, Oid state_table, const Definition &definition,
+                       const std::string &hash);
+
+// A further generation of a query, which becomes its newest; the serving one stays. Its table belongs to the query's owner.
+void build_generation(const QueryRow &query, int32 number, const Definition &definition, const std::string &hash);
+
+const char *name_of(KeyType type);
+KeyType key_type_named(const std::string &name);
+
+} // namespace query
