@@ -187,7 +187,8 @@ CheckedDefinition check_definition(const DefinitionArguments &arguments)
         definition.key_type = key.type;
         definition.key_is_array = key.is_array;
     }
-    checked.hash = definition_hash(source.id, definition, checked.options.version);
+    definition.version = checked.options.version;
+    checked.hash = definition_hash(source.id, definition);
     return checked;
 }
 

@@ -176,7 +176,7 @@ void add_source(CanonicalText &text, int32 source_id)
 
 } // namespace
 
-std::string definition_hash(int32 source_id, const Definition &definition, const std::optional<std::string> &version)
+std::string definition_hash(int32 source_id, const Definition &definition)
 {
     const CatalogScope scope;
     pg::pin_surroundings("pg_catalog, pg_temp");
@@ -195,7 +195,7 @@ std::string definition_hash(int32 source_id, const Definition &definition, const
     else
         text.item("event types", std::optional<std::string>());
     text.item("search_path", std::string_view(definition.search_path));
-    text.item("version", version);
+    text.item("version", definition.version);
     add_source(text, source_id);
     return text.sha256();
 }

@@ -13,6 +13,6 @@ namespace query
 {
 
 // `source_id` is read from the catalog; needs no rights of the caller's. `definition` is checked, with a resolved updater.
-std::string definition_hash(int32 source_id, const Definition &definition, const std::optional<std::string> &version);
+std::string definition_hash(int32 source_id, const Definition &definition);
 
 } // namespace query

@@ -46,7 +46,7 @@ std::vector<Generation> load_generations()
         "SELECT g.generation_id, g.generation, q.query_id, q.name, q.source_id, t.relowner, t.oid, v.oid,"
         "       g.generation = q.newest, g.generation = q.serving, f.generation_id IS NOT NULL, g.phase,"
         "       g.updater, to_regprocedure(g.updater)::oid, g.key_expression, g.key_type, g.key_is_array, g.event_types,"
-        "       g.search_path, c.position, c.events_applied"
+        "       g.search_path, c.position, c.events_applied, g.version, g.definition_hash"
         "  FROM readmodel_catalog.generation g"
         "  JOIN readmodel_catalog.query q USING (query_id)"
         "  JOIN readmodel_catalog.checkpoint c USING (generation_id)"
@@ -81,6 +81,8 @@ std::vector<Generation> load_generations()
         generation.definition.search_path = *rows.text(row, 19);
         generation.checkpoint = rows.bigint(row, 20);
         generation.events_applied = rows.bigint(row, 21).value_or(0);
+        generation.definition.version = rows.text(row, 22);
+        generation.definition_hash = *rows.text(row, 23);
     }
     return generations;
 }

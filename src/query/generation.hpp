@@ -30,6 +30,7 @@ struct Definition
     bool key_is_array = false;
     std::optional<std::vector<std::string>> event_types;
     std::string search_path;
+    std::optional<std::string> version; // the option: whatever the catalog cannot see
 };
 
 enum class Phase
@@ -55,6 +56,7 @@ struct Generation
     Definition definition;
     MaybePosition checkpoint;
     int64 events_applied = 0;
+    std::string definition_hash;
 };
 
 // All generations of the database, in the order of their ids. Reads the catalog under a fresh snapshot; call it inside a

@@ -30,7 +30,7 @@ std::optional<pg::Error> check_generation(const Generation &generation, const so
 
 bool definition_unchanged(const Generation &generation)
 {
-    return definition_hash(generation.source_id, generation.definition, generation.version) == generation.definition_hash;
+    return definition_hash(generation.source_id, generation.definition) == generation.definition_hash;
 }
 
 } // namespace query

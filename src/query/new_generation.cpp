@@ -64,11 +64,11 @@ void insert_generation(int32 generation_id, int32 query_id, int32 number, Oid st
     }
     else
         args.null(TEXTARRAYOID);
-    args.text(definition.search_path).regclass(state_table);
+    args.text(definition.search_path).regclass(state_table).text(definition.version);
     pg::execute("INSERT INTO readmodel_catalog.generation (generation_id, query_id, generation, definition_hash, updater,"
-                "   key_expression, key_type, key_is_array, event_types, search_path, state_table, phase)"
+                "   key_expression, key_type, key_is_array, event_types, search_path, state_table, version, phase)"
                 " OVERRIDING SYSTEM VALUE"
-                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'rebuilding')",
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'rebuilding')",
                 args);
     pg::execute("INSERT INTO readmodel_catalog.checkpoint (generation_id) VALUES ($1)", pg::Args().integer(generation_id));
 }

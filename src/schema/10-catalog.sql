@@ -47,6 +47,7 @@ CREATE TABLE readmodel_catalog.generation (
     defined_at timestamptz NOT NULL DEFAULT now(),
     rebuild_started_at timestamptz,
     ready_at timestamptz,                          -- when it became live
+    version text,                                  -- the option: part of the definition
     UNIQUE (query_id, generation)
 );
 COMMENT ON TABLE readmodel_catalog.generation IS 'the builds of each query: one per definition hash';
