@@ -137,7 +137,7 @@ void pin_surroundings(const std::string &search_path)
     static constexpr std::pair<const char *, const char *> pinned[] = {
         {"TimeZone", "UTC"},         {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"extra_float_digits", "1"},
         {"bytea_output", "hex"},     {"xmlbinary", "base64"},   {"xmloption", "content"},      {"statement_timeout", "0"},
-        {"row_security", "off"},
+        {"row_security", "off"},     {"standard_conforming_strings", "on"}, {"transform_null_equals", "off"},
     };
     for (const auto &[name, value] : pinned)
         set_local(name, value);
