@@ -176,6 +176,7 @@ void Lane::flush(bool everything)
 {
     // After a flush that was not committed the members flush one by one, so that one that cannot does not hold up the others.
     const bool alone = std::exchange(one_by_one, true);
+    const pg::FreshSnapshot snapshot; // the statements take their own, but will not run without one
     const TimestampTz now = GetCurrentTimestamp();
     for (const auto &held : all)
     {

@@ -85,6 +85,7 @@ bool RebuildWorker::load()
     lane.reset();
     pg::Transaction transaction;
     process.enter_transaction();
+    auto snapshot = std::make_unique<pg::FreshSnapshot>();
     const std::vector<int32> ids = assigned(number);
     const std::vector<query::Generation> all = query::load_generations();
     std::vector<source::EventSource> sources = source::load_sources();
@@ -116,6 +117,7 @@ bool RebuildWorker::load()
         member.fold.accept_updater();
         publish(member, Assignment::rebuild);
     }
+    snapshot.reset();
     transaction.commit();
     return lane && !lane->empty();
 }

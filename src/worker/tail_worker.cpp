@@ -140,17 +140,20 @@ void TailWorker::reload()
     {
         pg::Transaction transaction;
         process.enter_transaction();
-        std::vector<source::EventSource> loaded = source::load_sources();
-        generations = query::load_generations();
-        adopt_sources(std::move(loaded));
-        forget_slots_of_dropped();
-        for (const auto &tail : sources)
         {
-            std::vector<query::Generation> wanted;
-            for (const query::Generation &generation : generations)
-                if (generation.source_id == tail->config.id)
-                    wanted.push_back(generation);
-            assign(*tail, wanted);
+            const pg::FreshSnapshot snapshot; // for the catalog; what events decide takes its own
+            std::vector<source::EventSource> loaded = source::load_sources();
+            generations = query::load_generations();
+            adopt_sources(std::move(loaded));
+            forget_slots_of_dropped();
+            for (const auto &tail : sources)
+            {
+                std::vector<query::Generation> wanted;
+                for (const query::Generation &generation : generations)
+                    if (generation.source_id == tail->config.id)
+                        wanted.push_back(generation);
+                assign(*tail, wanted);
+            }
         }
         transaction.commit();
     }
@@ -445,6 +448,7 @@ void TailWorker::fail_source(TailSource &tail)
     pg::log(WARNING, "the sequence of source " + pg::shown(tail.config.name) + " went backwards",
             "Positions that were applied will be drawn again.",
             "Rebuild the queries of the source, once its events and its sequence are as they should be.");
+    const pg::FreshSnapshot snapshot;
     for (const query::Generation &generation : generations)
         if (generation.source_id == tail.config.id && !generation.failed)
             query::record_failure(generation.id, "source_rewound", generation.checkpoint, "",
@@ -489,7 +493,10 @@ bool TailWorker::take_over(Member &member)
         // Not waiting for the view's readers, so that nobody queues behind us.
         if (OidIsValid(member.generation.view) && !pg::try_lock(member.generation.view, AccessExclusiveLock))
             return false;
-        query::take_over(member.generation);
+        {
+            const pg::FreshSnapshot snapshot;
+            query::take_over(member.generation);
+        }
         transaction.commit();
     }
     catch (const pg::PgError &error)
