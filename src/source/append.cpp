@@ -43,7 +43,12 @@ struct Appended
 // How an attempt ended that raised no error.
 struct Outcome
 {
-    bool conflict;
+    enum
+    {
+        appended_events,
+        conflict,      // the stream is at another version than the expected one
+        stale_snapshot // the transaction's snapshot does not see the stream's end
+    } kind;
     int64 actual; // the stream's version
     Appended appended;
 };
@@ -58,12 +63,10 @@ void lock_stream(const Request &request)
     (void)LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
-int run(SPIPlanPtr plan, Datum *values, const char *nulls)
+void check_result(int result)
 {
-    const int result = SPI_execute_plan(plan, values, nulls, false, 0);
     if (result < 0)
         elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
-    return result;
 }
 
 int64 returned_bigint(uint64 row)
@@ -72,21 +75,35 @@ int64 returned_bigint(uint64 row)
     return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &is_null));
 }
 
-// 0 for a new stream.
-int64 highest_version(const AppendPlans *plans, const Request &request)
+// The result of plans->highest_version; 0 for a new stream.
+int64 highest_found()
 {
-    Datum values[] = {request.stream};
-    run(plans->highest_version, values, nullptr);
     const int64 version = SPI_processed > 0 ? returned_bigint(0) : 0;
     SPI_freetuptable(SPI_tuptable);
     return version;
+}
+
+// As the current statement's snapshot sees it: the newest one under READ COMMITTED.
+int64 highest_seen(const AppendPlans *plans, const Request &request)
+{
+    Datum values[] = {request.stream};
+    check_result(SPI_execute_plan(plans->highest_version, values, nullptr, false, 0));
+    return highest_found();
+}
+
+int64 highest_committed(const AppendPlans *plans, const Request &request)
+{
+    Datum values[] = {request.stream};
+    check_result(SPI_execute_snapshot(plans->highest_version, values, nullptr, GetLatestSnapshot(), InvalidSnapshot,
+                                      false, false, 0));
+    return highest_found();
 }
 
 void insert_one(const AppendPlans *plans, const Request &request, int64 version)
 {
     const EventDocuments &events = request.events;
     Datum values[] = {request.stream, Int64GetDatum(version), events.types[0], events.data[0], events.metadata[0]};
-    run(plans->insert_one, values, events.no_metadata[0] ? "    n" : "     ");
+    check_result(SPI_execute_plan(plans->insert_one, values, events.no_metadata[0] ? "    n" : "     ", false, 0));
 }
 
 void insert_many(const AppendPlans *plans, const Request &request, int64 first_version)
@@ -106,16 +123,19 @@ void insert_many(const AppendPlans *plans, const Request &request, int64 first_v
         PointerGetDatum(construct_md_array(events.metadata, events.no_metadata, 1, dimensions, lower_bounds, JSONBOID,
                                            -1, false, TYPALIGN_INT)),
     };
-    run(plans->insert_many, values, nullptr);
+    check_result(SPI_execute_plan(plans->insert_many, values, nullptr, false, 0));
 }
 
 Outcome attempt(const AppendPlans *plans, const Request &request)
 {
     lock_stream(request);
     Outcome outcome{};
-    outcome.actual = highest_version(plans, request);
-    outcome.conflict = !request.any_version && request.expected != outcome.actual;
-    if (outcome.conflict)
+    outcome.actual = IsolationUsesXactSnapshot() ? highest_committed(plans, request) : highest_seen(plans, request);
+    if (!request.any_version && request.expected != outcome.actual)
+        outcome.kind = Outcome::conflict;
+    else if (request.any_version && IsolationUsesXactSnapshot() && highest_seen(plans, request) != outcome.actual)
+        outcome.kind = Outcome::stale_snapshot;
+    if (outcome.kind != Outcome::appended_events)
         return outcome;
     int64 last = 0;
     if (pg_add_s64_overflow(outcome.actual, request.events.count, &last))
@@ -144,16 +164,21 @@ pg::Error version_conflict(const Request &request, const std::string &detail)
         .hint("Read the stream again and decide anew.");
 }
 
-// A unique violation on (stream_id, version) says that another transaction has committed the version that we wanted.
-void throw_lost_race [[noreturn]] (const Request &request)
+pg::Error serialization_failure(const Request &request)
 {
-    if (!request.any_version)
-        throw version_conflict(request, "Expected version " + std::to_string(request.expected) +
-                                            ", but a concurrent transaction has appended after it.");
-    throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
-                    "could not serialize access due to a concurrent append to stream " +
-                        pg::shown(pg::text_of(request.stream)))
+    return pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
+                     "could not serialize access due to a concurrent append to stream " +
+                         pg::shown(pg::text_of(request.stream)))
         .hint("The transaction might succeed if retried.");
+}
+
+// A unique violation on (stream_id, version) says that another transaction has committed the version that we wanted.
+pg::Error lost_race(const Request &request)
+{
+    if (request.any_version)
+        return serialization_failure(request);
+    return version_conflict(request, "Expected version " + std::to_string(request.expected) +
+                                         ", but a concurrent transaction has appended after it.");
 }
 
 // An append can run inside another one's trigger.
@@ -179,13 +204,19 @@ Appended append_events(const Request &request)
     catch (const pg::PgError &error)
     {
         if (error.sqlstate() == ERRCODE_UNIQUE_VIOLATION && plans->guards_versions(error.data().constraint_name))
-            throw_lost_race(request);
+            throw lost_race(request);
         throw;
     }
-    if (outcome->conflict)
+    switch (outcome->kind)
+    {
+    case Outcome::conflict:
         throw version_conflict(request, "Expected version " + std::to_string(request.expected) +
                                             ", but the stream is at version " + std::to_string(outcome->actual) + ".");
-    return outcome->appended;
+    case Outcome::stale_snapshot:
+        throw serialization_failure(request);
+    default:
+        return outcome->appended;
+    }
 }
 
 Request request_of_arguments(FunctionCallInfo fcinfo)

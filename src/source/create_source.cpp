@@ -126,7 +126,11 @@ Oid owner_checked(Oid relation)
 void lock_event_table(EventSource &source)
 {
     owner_checked(source.events); // before the lock: who may not use the table may not hold up its DDL either
+    const std::string name = pg::relation_name(source.events);
     pg::call([&] { LockRelationOid(source.events, AccessShareLock); });
+    if (!pg::call([&] { return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source.events)); }))
+        throw pg::Error(ERRCODE_UNDEFINED_TABLE, "relation " + name + " does not exist")
+            .detail("It has just been dropped.");
     source.owner = owner_checked(source.events); // it may have been dropped or given away while we waited
 }
 

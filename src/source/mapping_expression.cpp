@@ -35,7 +35,11 @@ Node *only_expression(const char *text, Parsed &parsed)
         select->sortClause || select->limitOffset || select->limitCount || select->lockingClause)
         return nullptr;
     const ResTarget *const target = linitial_node(ResTarget, select->targetList);
-    return target->name ? nullptr : target->val;
+    // A bare * is nothing that transformExpr knows.
+    if (target->name || (IsA(target->val, ColumnRef) &&
+                         IsA(linitial(reinterpret_cast<const ColumnRef *>(target->val)->fields), A_Star)))
+        return nullptr;
+    return target->val;
 }
 
 bool reads_system_column(Node *expression)
@@ -77,7 +81,7 @@ Parsed parse(Relation events, const char *text, Oid target)
     parsed.has_subquery = state->p_hasSubLinks;
     parsed.has_aggregate = state->p_hasAggs;
     parsed.has_window_function = state->p_hasWindowFuncs;
-    parsed.returns_set = state->p_hasTargetSRFs;
+    parsed.returns_set = expression_returns_set(expression); // EXPR_KIND_OTHER notes none in the state
     if (parsed.has_subquery || parsed.has_aggregate || parsed.has_window_function || parsed.returns_set)
         return parsed;
     parsed.reads_system_column = reads_system_column(expression);

@@ -3,6 +3,7 @@
 #include "pg/spi.hpp"
 #include "pg/transaction.hpp"
 #include "query/catalog.hpp"
+#include "query/visibility.hpp"
 #include "source/event_source.hpp"
 #include "worker/shared.hpp"
 
@@ -11,17 +12,6 @@ namespace source
 
 namespace
 {
-
-// Members of pg_monitor see all sources, others those whose event table they own.
-bool may_see(Oid owner)
-{
-    return pg::call(
-        [&]
-        {
-            const Oid user = GetUserId();
-            return has_privs_of_role(user, ROLE_PG_MONITOR) || (OidIsValid(owner) && has_privs_of_role(user, owner));
-        });
-}
 
 Interval *time_since(TimestampTz start)
 {
@@ -96,7 +86,7 @@ Datum source_status(FunctionCallInfo fcinfo)
     pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
     const auto *const result = reinterpret_cast<const ReturnSetInfo *>(fcinfo->resultinfo);
     for (const EventSource &source : all_sources())
-        if (may_see(source.owner))
+        if (query::may_see(source.owner)) // a source whose table is gone has no owner
             put_row(result, source);
     return Datum{0};
 }
