@@ -272,6 +272,7 @@ KeyExpression::KeyExpression(const std::string &text, KeyType type, bool is_arra
             // Checks the current user's right to execute the functions.
             c.state = ExecInitExprWithParams(static_cast<Expr *>(copyObjectImpl(planned)), c.parameters);
             c.context = CreateStandaloneExprContext();
+            c.context->ecxt_param_list_info = c.parameters;
             named.done();
             MemoryContextSwitchTo(caller);
         });
