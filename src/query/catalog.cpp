@@ -45,7 +45,11 @@ CatalogScope::Path::Path()
     pg::set_local("search_path", "pg_catalog, pg_temp");
 }
 
-CatalogScope::CatalogScope() : user(catalog_owner(), false) {}
+CatalogScope::CatalogScope() : user(catalog_owner(), false)
+{
+    if (!ActiveSnapshotSet())
+        snapshot.emplace();
+}
 
 void lock_query_name(const std::string &name)
 {

@@ -17,7 +17,8 @@ Oid catalog_relation(const char *name);
 // The schema of the tables of states.
 Oid data_schema();
 
-// A scope for our own statements: the catalog's owner, a pinned search_path, an SPI connection.
+// A scope for our own statements: the catalog's owner, a pinned search_path, an SPI connection and, in workers, where no portal
+// has one, an active snapshot.
 class CatalogScope
 {
 public:
@@ -31,6 +32,7 @@ private:
     pg::AsUser user;
     Path path;
     pg::Spi spi;
+    std::optional<pg::FreshSnapshot> snapshot;
 };
 
 // What has committed until now, and this transaction's own changes, whatever its isolation level: for decisions after a lock was

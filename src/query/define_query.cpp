@@ -4,6 +4,7 @@
 // with one definition the first makes the generation and the others find it.
 
 #include "pg/sqlstate.hpp"
+#include "query/arguments.hpp"
 #include "query/catalog.hpp"
 #include "query/definition.hpp"
 #include "query/new_generation.hpp"
@@ -168,9 +169,7 @@ void tell_older(const QueryRow &query, int32 number)
 
 Datum define_query(FunctionCallInfo fcinfo)
 {
-    if (PG_ARGISNULL(0))
-        throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "the name of a query must not be null");
-    const std::string name = pg::text_of(PG_GETARG_DATUM(0));
+    const std::string name = text_argument(fcinfo, 0, "name");
     check_name(name);
     const CheckedDefinition checked = check_definition(DefinitionArguments::read(fcinfo, 1));
 

@@ -1,6 +1,7 @@
 #include "query/definition.hpp"
 
 #include "pg/sqlstate.hpp"
+#include "query/arguments.hpp"
 #include "query/catalog.hpp"
 #include "query/definition_hash.hpp"
 #include "query/key_expression.hpp"
@@ -10,13 +11,6 @@ namespace query
 
 namespace
 {
-
-std::optional<std::string> text_argument(FunctionCallInfo fcinfo, int number)
-{
-    if (PG_ARGISNULL(number))
-        return std::nullopt;
-    return pg::text_of(PG_GETARG_DATUM(number));
-}
 
 std::optional<Datum> argument(FunctionCallInfo fcinfo, int number)
 {
@@ -133,7 +127,7 @@ void check_may_read(Oid events)
 
 [[noreturn]] void missing(const char *argument, const char *hint)
 {
-    throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, std::string(argument) + " must not be null").hint(hint);
+    throw pg::Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "argument " + pg::shown(argument) + " must not be null").hint(hint);
 }
 
 } // namespace
@@ -141,9 +135,9 @@ void check_may_read(Oid events)
 DefinitionArguments DefinitionArguments::read(FunctionCallInfo fcinfo, int first)
 {
     DefinitionArguments arguments;
-    arguments.source = text_argument(fcinfo, first);
+    arguments.source = maybe_text_argument(fcinfo, first);
     arguments.updater = PG_ARGISNULL(first + 1) ? InvalidOid : PG_GETARG_OID(first + 1);
-    arguments.key = text_argument(fcinfo, first + 2);
+    arguments.key = maybe_text_argument(fcinfo, first + 2);
     arguments.event_types = argument(fcinfo, first + 3);
     arguments.has_spec = !PG_ARGISNULL(first + 4);
     arguments.options = argument(fcinfo, first + 5);

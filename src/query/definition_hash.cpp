@@ -179,6 +179,7 @@ void add_source(CanonicalText &text, int32 source_id)
 std::string definition_hash(int32 source_id, const Definition &definition)
 {
     const CatalogScope scope;
+    const LatestSnapshot snapshot;
     pg::pin_surroundings("pg_catalog, pg_temp");
     CanonicalText text;
     add_updater(text, definition.updater_oid);

@@ -1,6 +1,7 @@
 // drop_query, rebuild, retry, state_table: what an owner does with a query that is there.
 
 #include "pg/sqlstate.hpp"
+#include "query/arguments.hpp"
 #include "query/catalog.hpp"
 #include "query/new_generation.hpp"
 #include "worker/wakeup.hpp"
@@ -11,16 +12,9 @@ namespace query
 namespace
 {
 
-std::string name_argument(FunctionCallInfo fcinfo)
-{
-    if (PG_ARGISNULL(0))
-        throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "the name of a query must not be null");
-    return pg::text_of(PG_GETARG_DATUM(0));
-}
-
 Datum drop_query(FunctionCallInfo fcinfo)
 {
-    const std::string name = name_argument(fcinfo);
+    const std::string name = text_argument(fcinfo, 0, "name");
     lock_query_name(name);
     const QueryRow query = require_own_query(name);
     std::vector<Oid> tables;
@@ -58,7 +52,7 @@ Datum drop_query(FunctionCallInfo fcinfo)
 
 Datum rebuild(FunctionCallInfo fcinfo)
 {
-    const std::string name = name_argument(fcinfo);
+    const std::string name = text_argument(fcinfo, 0, "name");
     lock_query_name(name);
     const QueryRow query = require_own_query(name);
     Definition definition;
@@ -67,7 +61,7 @@ Datum rebuild(FunctionCallInfo fcinfo)
         const CatalogScope scope;
         const LatestSnapshot snapshot;
         const pg::Rows rows = pg::execute("SELECT updater, key_expression, key_type, key_is_array, event_types, search_path,"
-                                          "       definition_hash"
+                                          "       definition_hash, version"
                                           "  FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
                                           pg::Args().integer(query.id).integer(query.newest), true);
         definition.updater = rows.text(0, 1).value_or("");
@@ -78,6 +72,7 @@ Datum rebuild(FunctionCallInfo fcinfo)
             definition.event_types = pg::texts_of(*types);
         definition.search_path = *rows.text(0, 6);
         hash = *rows.text(0, 7);
+        definition.version = rows.text(0, 8);
     }
     const int32 number = next_generation_number(query.id);
     build_generation(query, number, definition, hash);
@@ -87,7 +82,7 @@ Datum rebuild(FunctionCallInfo fcinfo)
 
 Datum retry(FunctionCallInfo fcinfo)
 {
-    const std::string name = name_argument(fcinfo);
+    const std::string name = text_argument(fcinfo, 0, "name");
     const QueryRow query = require_own_query(name);
     uint64 cleared = 0;
     {
@@ -107,7 +102,7 @@ Datum retry(FunctionCallInfo fcinfo)
 
 Datum state_table(FunctionCallInfo fcinfo)
 {
-    const std::string name = name_argument(fcinfo);
+    const std::string name = text_argument(fcinfo, 0, "name");
     const QueryRow query = require_query(name);
     const int32 number = PG_ARGISNULL(1) ? query.serving : PG_GETARG_INT32(1);
     const CatalogScope scope;
