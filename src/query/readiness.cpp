@@ -213,4 +213,20 @@ pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing)
     return error;
 }
 
+std::optional<int64> bytes_of_states(Oid state_table)
+{
+    const int64 bytes = pg::call(
+        [&]() -> int64
+        {
+            if (!ConditionalLockRelationOid(state_table, AccessShareLock))
+                return -1;
+            int64 size = -1;
+            if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(state_table)))
+                size = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(state_table)));
+            UnlockRelationOid(state_table, AccessShareLock);
+            return size;
+        });
+    return bytes < 0 ? std::nullopt : std::optional<int64>(bytes);
+}
+
 } // namespace query
