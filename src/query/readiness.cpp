@@ -19,13 +19,13 @@ bool process_lives(pid_t pid)
 }
 
 // The rebuild lane that the generation waits for could not be started.
-bool rebuild_has_no_slot(const worker::GenerationSlot &slot, int32 source_id)
+bool rebuild_has_no_slot(const worker::GenerationSlot &slot)
 {
-    if (slot.assignment != worker::Assignment::rebuild_wanted || slot.rebuild < 0 || slot.rebuild >= worker::max_rebuilds)
+    if (slot.assignment != worker::Assignment::rebuild_wanted)
         return false;
     const worker::SharedLock lock(LW_SHARED);
-    const worker::RebuildSlot &rebuild = worker::shared()->rebuilds[slot.rebuild];
-    return rebuild.database == MyDatabaseId && rebuild.source_id == source_id && rebuild.no_slot;
+    const worker::RebuildSlot *const rebuild = worker::find_rebuild(slot.lane);
+    return rebuild && rebuild->no_slot;
 }
 
 std::string_view code_of(worker::Block block)
@@ -75,7 +75,8 @@ void add_shared_memory(ReadinessFacts &facts, Standing &standing, const ServerFa
     const worker::GenerationSlot &slot = *standing.slot;
     standing.held = slot.worker_pid != 0 && process_lives(slot.worker_pid);
     facts.held = standing.held;
-    facts.rebuild_no_slot = rebuild_has_no_slot(slot, source_id);
+    facts.rebuild_no_slot = rebuild_has_no_slot(slot);
+    facts.rebuild_wanted = slot.assignment == worker::Assignment::rebuild_wanted;
     facts.block = code_of(slot.block);
     facts.blocker_pid = slot.blocker_pid;
     facts.reached = slot.reached;
