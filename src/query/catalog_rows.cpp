@@ -189,6 +189,7 @@ GenerationRow generation_row(const Scan &scan)
         row.event_types = texts_of(*types);
     row.state_table = scan.oid("state_table");
     row.phase = scan.text("phase") == "live" ? Phase::live : Phase::rebuilding;
+    row.defined_at = scan.time("defined_at").value_or(0);
     row.rebuild_started_at = scan.time("rebuild_started_at");
     row.ready_at = scan.time("ready_at");
     row.own_uncommitted = scan.own_uncommitted();
@@ -222,17 +223,25 @@ std::optional<GenerationRow> find_generation(int32 query_id, int32 number)
     return scan.next() ? std::optional<GenerationRow>(generation_row(scan)) : std::nullopt;
 }
 
+std::vector<GenerationRow> generations_of(int32 query_id)
+{
+    std::vector<GenerationRow> rows;
+    {
+        Scan scan("generation", "generation_query_id_generation_key", {equals("query_id", query_id)});
+        while (scan.next())
+            rows.push_back(generation_row(scan));
+    }
+    std::sort(rows.begin(), rows.end(),
+              [](const GenerationRow &a, const GenerationRow &b) { return a.number < b.number; });
+    return rows;
+}
+
 std::optional<GenerationRow> find_generation(int32 query_id, const std::string &definition_hash)
 {
-    std::optional<GenerationRow> found;
-    Scan scan("generation", "generation_query_id_generation_key", {equals("query_id", query_id)});
-    while (scan.next())
-    {
-        GenerationRow row = generation_row(scan);
-        if (row.definition_hash == definition_hash && (!found || found->number < row.number))
-            found = std::move(row);
-    }
-    return found;
+    std::vector<GenerationRow> rows = generations_of(query_id);
+    const auto found = std::find_if(rows.rbegin(), rows.rend(),
+                                    [&](const GenerationRow &row) { return row.definition_hash == definition_hash; });
+    return found == rows.rend() ? std::nullopt : std::optional<GenerationRow>(std::move(*found));
 }
 
 CheckpointRow checkpoint_of(int32 generation_id)

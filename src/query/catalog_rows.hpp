@@ -31,6 +31,7 @@ struct GenerationRow
     std::optional<std::vector<std::string>> event_types;
     Oid state_table = InvalidOid;
     Phase phase = Phase::rebuilding;
+    TimestampTz defined_at = 0;
     std::optional<TimestampTz> rebuild_started_at;
     std::optional<TimestampTz> ready_at;
     bool own_uncommitted = false; // defined by the transaction that reads it: no worker can know of it
@@ -55,6 +56,7 @@ std::optional<QueryRow> find_query(const std::string &name);
 std::vector<QueryRow> all_queries(); // by name, in byte order
 std::optional<GenerationRow> find_generation(int32 query_id, int32 number);
 std::optional<GenerationRow> find_generation(int32 query_id, const std::string &definition_hash); // the newest that has it
+std::vector<GenerationRow> generations_of(int32 query_id); // by number
 CheckpointRow checkpoint_of(int32 generation_id); // nothing applied if there is no row
 std::optional<FailureRow> failure_of(int32 generation_id);
 

@@ -76,6 +76,7 @@ void add_shared_memory(ReadinessFacts &facts, Standing &standing, const ServerFa
     standing.held = slot.worker_pid != 0 && process_lives(slot.worker_pid);
     facts.held = standing.held;
     facts.rebuild_no_slot = rebuild_has_no_slot(slot);
+    facts.rebuild_wanted = slot.assignment == worker::Assignment::rebuild_wanted;
     facts.block = code_of(slot.block);
     facts.blocker_pid = slot.blocker_pid;
     facts.reached = slot.reached;
@@ -211,6 +212,22 @@ pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing)
     }();
     error.detail_text = standing.reason;
     return error;
+}
+
+std::optional<int64> bytes_of_states(Oid state_table)
+{
+    const int64 bytes = pg::call(
+        [&]() -> int64
+        {
+            if (!ConditionalLockRelationOid(state_table, AccessShareLock))
+                return -1;
+            int64 size = -1;
+            if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(state_table)))
+                size = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(state_table)));
+            UnlockRelationOid(state_table, AccessShareLock);
+            return size;
+        });
+    return bytes < 0 ? std::nullopt : std::optional<int64>(bytes);
 }
 
 } // namespace query

@@ -96,7 +96,8 @@ struct ReadinessFacts
     bool version_mismatch = false;
     bool tail_alive = false;
     bool tail_no_slot = false;
-    bool rebuild_no_slot = false;
+    bool rebuild_wanted = false;   // it is too far behind for the tail and waits for a rebuild worker ..
+    bool rebuild_no_slot = false;  // .. which could not be started
     bool held = false;             // a live process moves this very generation: tail, rebuild worker or catch_up
     std::string_view block;        // why its lane left it behind; empty: it did not
     int blocker_pid = 0;
@@ -141,9 +142,9 @@ inline std::optional<Verdict> without_mover(const ReadinessFacts &facts)
     if (!facts.tail_alive)
         return facts.tail_no_slot ? stalled("no_slot: max_worker_processes leaves no slot for the tail worker")
                                   : stalled("no_worker: no tail worker runs in this database");
-    if (!facts.live && facts.rebuild_no_slot)
+    if (facts.rebuild_no_slot)
         return stalled("no_slot: max_worker_processes leaves no slot for a rebuild worker");
-    if (!facts.live && !facts.rebuilds_allowed)
+    if (facts.rebuild_wanted && !facts.rebuilds_allowed)
         return stalled("no_slot: readmodel.max_rebuild_workers is 0");
     return std::nullopt;
 }
@@ -199,8 +200,10 @@ inline Verdict decide(const ReadinessFacts &facts)
         return std::move(*verdict);
     if (!facts.block.empty())
         return rule::blocked(facts);
+    if (facts.rebuild_wanted && !facts.held)
+        return {Status::rebuilding, "queued: waits for a rebuild worker"};
     if (!facts.live)
-        return {Status::rebuilding, facts.held ? std::string() : std::string("queued: waits for a rebuild worker")};
+        return {Status::rebuilding, {}};
     const bool seen = !source::before(facts.checkpoint, facts.required);
     if (!facts.reached || !facts.held || !seen)
         return {Status::rebuilding, "catching_up: not yet caught up since the server's start"};

@@ -1,7 +1,7 @@
 // readmodel.status(): a row for each query that the caller may see.
 
-#include "pg/text.hpp"
 #include "query/readiness.hpp"
+#include "query/result_row.hpp"
 #include "query/source_view.hpp"
 #include "query/visibility.hpp"
 
@@ -39,31 +39,7 @@ enum Column
     column_count
 };
 
-// One row; columns that nobody sets are NULL.
-struct Row
-{
-    Datum values[column_count] = {};
-    bool nulls[column_count];
-
-    Row() { std::fill(std::begin(nulls), std::end(nulls), true); }
-    void set(Column column, Datum value)
-    {
-        values[column] = value;
-        nulls[column] = false;
-    }
-    void text(Column column, std::string_view value) { set(column, pg::text_datum(value)); }
-    void bigint(Column column, const std::optional<int64> &value)
-    {
-        if (value)
-            set(column, Int64GetDatum(*value));
-    }
-    void time(Column column, const std::optional<TimestampTz> &value)
-    {
-        if (value)
-            set(column, TimestampTzGetDatum(*value));
-    }
-    void number(Column column, double value) { set(column, Float8GetDatum(value)); }
-};
+using Row = ResultRow<column_count>;
 
 // What is read once per source and call, under the one snapshot of the statement.
 class Sources
@@ -112,23 +88,6 @@ public:
 private:
     std::map<int32, Edges> known;
 };
-
-// Tables, indexes and TOAST; nothing while somebody holds the table exclusively: a status does not wait.
-std::optional<int64> bytes_of(Oid state_table)
-{
-    const int64 bytes = pg::call(
-        [&]() -> int64
-        {
-            if (!ConditionalLockRelationOid(state_table, AccessShareLock))
-                return -1;
-            int64 size = -1;
-            if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(state_table)))
-                size = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(state_table)));
-            UnlockRelationOid(state_table, AccessShareLock);
-            return size;
-        });
-    return bytes < 0 ? std::nullopt : std::optional<int64>(bytes);
-}
 
 void add_progress(Row &row, const Standing &standing, const catalog::GenerationRow &generation, std::optional<int64> lag)
 {
@@ -193,7 +152,7 @@ Row row_of(const ServerFacts &server, Sources &sources, const catalog::QueryRow 
     row.bigint(column_settled_position, edges.settled);
     row.bigint(column_head_position, edges.head);
     add_progress(row, standing, generation, sources.lag(query.source_id, standing.position));
-    row.bigint(column_bytes, bytes_of(generation.state_table));
+    row.bigint(column_bytes, bytes_of_states(generation.state_table));
     add_error(row, standing, with_messages);
     return row;
 }
@@ -201,7 +160,6 @@ Row row_of(const ServerFacts &server, Sources &sources, const catalog::QueryRow 
 Datum status(FunctionCallInfo fcinfo)
 {
     pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
-    auto *const result = reinterpret_cast<ReturnSetInfo *>(fcinfo->resultinfo);
     const ServerFacts server = server_facts();
     Sources sources;
     for (const catalog::QueryRow &query : catalog::all_queries())
@@ -209,8 +167,7 @@ Datum status(FunctionCallInfo fcinfo)
         const Oid owner = relation_owner(query.view);
         if (!OidIsValid(owner) || !may_see(owner))
             continue;
-        Row row = row_of(server, sources, query, may_see_messages(owner));
-        pg::call([&] { tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls); });
+        row_of(server, sources, query, may_see_messages(owner)).put(fcinfo);
     }
     return 0;
 }

@@ -58,14 +58,6 @@ CREATE FUNCTION readmodel.state_table(name text, generation integer DEFAULT NULL
 COMMENT ON FUNCTION readmodel.state_table(text, integer) IS
     'the table of states of a generation, to index it; by default of the serving one. Errors: RM006 no such query or generation';
 
-CREATE FUNCTION readmodel.generations(name text)
-    RETURNS TABLE (generation integer, definition_hash text, status text, serving boolean, "position" bigint, bytes bigint,
-                   defined_at timestamptz, ready_at timestamptz)
-    LANGUAGE c STABLE PARALLEL UNSAFE ROWS 3 SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'readmodel_generations';
-COMMENT ON FUNCTION readmodel.generations(text) IS
-    'the generations of a query whose status the caller may see, oldest first; status: as readiness() says it of this generation; serving: the view shows it; position: the last that it was advanced over, NULL if nothing was; bytes: of its table of states with indexes; ready_at: when it became live. Errors: RM006 no such query, 42501';
-
 REVOKE EXECUTE ON FUNCTION
     readmodel.define_query(text, text, regprocedure, text, text[], jsonb, jsonb),
     readmodel.drop_query(text),

@@ -31,6 +31,14 @@ CREATE FUNCTION readmodel.status(
     AS 'MODULE_PATHNAME', 'readmodel_status';
 COMMENT ON FUNCTION readmodel.status() IS 'a row for each query that the caller may see, about its newest generation; lag in events (an upper bound), lag_seconds and estimated_seconds_remaining in seconds, bytes of the table of states with indexes; error_message for the owner and pg_monitor only';
 
+CREATE FUNCTION readmodel.generations(name text,
+        OUT generation integer, OUT definition_hash text, OUT status text, OUT serving boolean, OUT "position" bigint,
+        OUT bytes bigint, OUT defined_at timestamptz, OUT ready_at timestamptz)
+    RETURNS SETOF record
+    LANGUAGE c STABLE PARALLEL UNSAFE ROWS 2 SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'readmodel_generations';
+COMMENT ON FUNCTION readmodel.generations(text) IS 'the generations of a query that are kept, each with its own status and position; bytes of its table of states with indexes. RM006: no such query';
+
 CREATE FUNCTION readmodel.get(name text, id text, definition_hash text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_get_text';

@@ -112,8 +112,8 @@ TEST(ReadinessRule, WithoutAMoverTheReasonNamesTheSetting)
         {[](ReadinessFacts &f) { f.database_listed = false; }, "no_worker:", "readmodel.databases"},
         {[](ReadinessFacts &f) { f.tail_alive = false; }, "no_worker:", "tail worker"},
         {[](ReadinessFacts &f) { f.tail_alive = false, f.tail_no_slot = true; }, "no_slot:", "max_worker_processes"},
-        {[](ReadinessFacts &f) { f.live = false, f.rebuild_no_slot = true; }, "no_slot:", "max_worker_processes"},
-        {[](ReadinessFacts &f) { f.live = false, f.rebuilds_allowed = false; }, "no_slot:", "readmodel.max_rebuild_workers"},
+        {[](ReadinessFacts &f) { f.rebuild_wanted = f.rebuild_no_slot = true; }, "no_slot:", "max_worker_processes"},
+        {[](ReadinessFacts &f) { f.rebuild_wanted = true, f.rebuilds_allowed = false; }, "no_slot:", "readmodel.max_rebuild_workers"},
         {[](ReadinessFacts &f) { f.version_mismatch = true; }, "version:", "ALTER EXTENSION"},
     };
     for (const Case &c : cases)
@@ -128,12 +128,22 @@ TEST(ReadinessRule, WithoutAMoverTheReasonNamesTheSetting)
     }
 }
 
-TEST(ReadinessRule, RebuildSlotsDoNotMatterToALiveGeneration)
+TEST(ReadinessRule, WithoutRebuildWorkersOnlyWhatNeedsOneIsStalled)
 {
     ReadinessFacts facts = caught_up();
-    facts.rebuild_no_slot = true;
     facts.rebuilds_allowed = false;
     EXPECT_EQ(decide(facts).status, Status::ready);
+    facts.live = false;
+    EXPECT_EQ(decide(facts).status, Status::rebuilding);
+}
+
+TEST(ReadinessRule, AQueuedGenerationIsRebuilding)
+{
+    ReadinessFacts facts = caught_up();
+    facts.held = false;
+    facts.rebuild_wanted = true;
+    EXPECT_EQ(decide(facts).status, Status::rebuilding);
+    EXPECT_TRUE(mentions(decide(facts), "queued"));
 }
 
 TEST(ReadinessRule, CatchUpCountsAsTheWorkerWhileItRuns)
