@@ -101,6 +101,14 @@ void note_utility(const Node *statement) noexcept
     case T_AlterDatabaseStmt:
         noted.any = noted.databases = true;
         break;
+    case T_DropStmt:
+        // The tail worker finds the extension gone. It would sooner or later anyway.
+        if (reinterpret_cast<const DropStmt *>(statement)->removeType == OBJECT_EXTENSION)
+            noted.any = noted.definitions = true;
+        break;
+    case T_AlterExtensionStmt:
+        noted.any = noted.definitions = true;
+        break;
     case T_RenameStmt:
         if (reinterpret_cast<const RenameStmt *>(statement)->renameType == OBJECT_DATABASE)
             noted.any = noted.databases = true;

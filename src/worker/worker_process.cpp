@@ -289,6 +289,7 @@ bool wait_until_usable(WorkerProcess &process)
                     slot.serving = true;
                 });
             wake_launcher(); // rebuilds wait for it
+            process.report("starting");
             return true;
         case Usable::absent:
             update_slot([](DatabaseSlot &slot) { slot.absent = true; });
