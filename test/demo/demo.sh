@@ -54,28 +54,34 @@ load_log()
     sql -f "$here/log/source.sql"
 }
 
+explain_and_exit()
+{
+    sql -x -c 'SELECT * FROM readmodel.status()' -c 'SELECT * FROM readmodel.source_status()' >&2
+    grep -E 'WARNING|ERROR|FATAL|PANIC' "$TA_LOG" | tail -n 20 >&2
+    exit 1
+}
+
 show_progress()
 {
     local deadline=$((SECONDS + 900)) pending
     while true; do
         sql -At -F ' ' -c "
-            SELECT format('  %s %s position %s of %s  %s %s', rpad(name, 16), rpad(status, 11),
+            SELECT format('  %s %s position %s of %s  %s  %s', rpad(name, 16), rpad(status, 11),
                           lpad(coalesce(position::text, '-'), 8), coalesce(head_position::text, '-'),
                           lpad(coalesce(round(events_per_second::numeric)::text || ' events/s', ''), 16),
                           CASE WHEN status <> 'ready' AND estimated_seconds_remaining IS NOT NULL
-                               THEN 'ETA ' || round(estimated_seconds_remaining::numeric, 1) || ' s' END)
+                               THEN 'ETA ' || round(estimated_seconds_remaining::numeric, 1) || ' s'
+                               ELSE reason END)
             FROM readmodel.status() ORDER BY name"
         pending=$(sql -At -c "SELECT count(*) FILTER (WHERE status <> 'ready') || ' ' || count(*) FILTER (WHERE status = 'failed')
                               FROM readmodel.status()")
         if [ "${pending#* }" != 0 ]; then
-            sql -x -c "SELECT name, reason, error_sqlstate, error_message, error_position FROM readmodel.status() WHERE status = 'failed'"
-            exit 1
+            explain_and_exit
         fi
         [ "${pending% *}" != 0 ] || return 0
         if [ "$SECONDS" -gt "$deadline" ]; then
             echo "the queries are not ready after 15 minutes" >&2
-            sql -x -c 'SELECT * FROM readmodel.status()' >&2
-            exit 1
+            explain_and_exit
         fi
         sleep 0.5
     done
@@ -87,8 +93,7 @@ wait_until_ready()
     until [ "$(sql -At -c 'SELECT readmodel.ready()' 2>/dev/null)" = t ]; do
         if [ "$SECONDS" -gt "$deadline" ]; then
             echo "the queries are not ready a minute after the restart" >&2
-            sql -x -c 'SELECT * FROM readmodel.status()' >&2
-            exit 1
+            explain_and_exit
         fi
         sleep 0.02
     done
