@@ -17,7 +17,7 @@ OWN_GOALS := check demo bench packages format lint
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
 export PG_CONFIG
-export DEBUG KEEP EVENTS SCALE TESTS
+export DEBUG KEEP EVENTS SCALE SUITES TESTS TAP
 
 .PHONY: $(OWN_GOALS)
 .NOTPARALLEL:

@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # A throw-away server for tests, the demo and the benchmark; to be sourced by a bash script with set -euo pipefail.
 #
-#   throwaway_create            makes $TA_DIR (removed at the end) with the data directory in it, and sets PGHOST, ..
+#   throwaway_create            makes $TA_DIR (removed at the end), a server named "main" in it, and sets PGHOST, ..
+#   throwaway_add NAME          one more server in $TA_DIR, with the same settings; it becomes the current one
+#   throwaway_use NAME          makes that server the current one, for psql and for the functions below
 #   throwaway_configure 'LINE'..  appends settings to postgresql.conf
 #   throwaway_start, throwaway_stop, throwaway_restart
 #   as_server_user COMMAND..    runs it as the user that owns the server: postgres when run as root, else oneself
@@ -80,7 +82,7 @@ ta_stop_all()
 ta_cleanup()
 {
     local status=$?
-    trap '' INT TERM HUP
+    trap '' INT TERM HUP PIPE
     trap - EXIT
     if [ -n "$TA_DIR" ] && [ -z "$TA_KEEP" ]; then
         ta_stop_all INT
@@ -95,28 +97,38 @@ throwaway_create()
     trap 'exit 130' INT
     trap 'exit 143' TERM
     trap 'exit 129' HUP
+    trap 'exit 141' PIPE # "make demo | head", or the reader of a pipe died of the same Ctrl-C
 
     # Nothing of the caller's environment may lead a client to another server.
     unset PGHOSTADDR PGSERVICE PGSERVICEFILE PGPASSFILE PGPASSWORD PGOPTIONS PGSSLMODE PGDATA PGTZ PGDATESTYLE
     unset PGCLIENTENCODING PGAPPNAME
     export PSQLRC=/dev/null LC_ALL=C.UTF-8
 
-    TA_DIR=$(mktemp -d "${TMPDIR:-/tmp}/pg_readmodel.XXXXXX")
-    TA_DATA=$TA_DIR/data
-    TA_LOG=$TA_DIR/server.log
-    mkdir "$TA_DIR/socket"
-    if [ "$(id -u)" -eq 0 ]; then
-        chown -R postgres "$TA_DIR"
-    fi
     # trust needs no password: the directory is closed to everybody else.
-    chmod -R 0700 "$TA_DIR"
-    export PGHOST=$TA_DIR/socket PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+    TA_DIR=$(mktemp -d "${TMPDIR:-/tmp}/pg_readmodel.XXXXXX")
+    if [ "$(id -u)" -eq 0 ]; then
+        chown postgres "$TA_DIR"
+    fi
+    throwaway_add main
+}
 
-    as_server_user "$BINDIR/initdb" -D "$TA_DATA" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N >"$TA_DIR/initdb.log" ||
-        { cat "$TA_DIR/initdb.log" >&2; exit 1; }
+throwaway_use()
+{
+    TA_SERVER=$TA_DIR/$1
+    TA_DATA=$TA_SERVER/data
+    TA_LOG=$TA_SERVER/server.log
+    export PGHOST=$TA_SERVER PGPORT=5432 PGUSER=postgres PGDATABASE=postgres
+}
+
+throwaway_add()
+{
+    throwaway_use "$1"
+    as_server_user mkdir -m 0700 "$TA_SERVER"
+    as_server_user "$BINDIR/initdb" -D "$TA_DATA" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N \
+        >"$TA_DIR/initdb.log" || { cat "$TA_DIR/initdb.log" >&2; exit 1; }
     throwaway_configure \
         "listen_addresses = ''" \
-        "unix_socket_directories = '$TA_DIR/socket'" \
+        "unix_socket_directories = '$TA_SERVER'" \
         "port = 5432" \
         "shared_preload_libraries = 'pg_readmodel'" \
         "max_worker_processes = 16" \
