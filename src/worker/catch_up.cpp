@@ -1,0 +1,202 @@
+// CALL readmodel.catch_up(name): applies what is settled in the session that calls it, and commits per batch.
+//
+// It needs no worker and no preloaded library. It proves the settled position for itself and never publishes it; with a worker at
+// work on the same generations the compare-and-set decides each batch, and the loser begins again where the winner has stopped.
+
+#include "pg/log.hpp"
+#include "pg/transaction.hpp"
+#include "query/catalog.hpp"
+#include "query/generation_check.hpp"
+#include "settings.hpp"
+#include "worker/publish.hpp"
+#include "worker/wakeup.hpp"
+
+namespace worker
+{
+
+namespace
+{
+
+class CatchUp
+{
+public:
+    explicit CatchUp(const query::QueryRow &row) : query(row) {}
+
+    void run();
+
+private:
+    bool load();
+    bool batch();
+    void raise_failures();
+    void take_over();
+    template <class F> void as_engine(F &&f);
+
+    query::QueryRow query;
+    std::optional<source::EventSource> config;
+    std::unique_ptr<source::LockWitness> witness;
+    std::optional<source::SettledPosition> settled;
+    std::optional<Position> target; // what was drawn when it began: a busy log must not keep it for ever
+    std::unique_ptr<Lane> lane;
+};
+
+// The engine's own statements run as the catalog's owner; user code inside switches to its owner by itself.
+template <class F> void CatchUp::as_engine(F &&f)
+{
+    const pg::AsUser engine(query::catalog_owner(), false);
+    pg::set_local("search_path", "pg_catalog, pg_temp");
+    f();
+}
+
+// The query's generations that can be moved, where they stand now. False: none.
+bool CatchUp::load()
+{
+    lane.reset();
+    as_engine(
+        [&]
+        {
+            const pg::FreshSnapshot snapshot;
+            std::vector<query::Generation> all = query::load_generations();
+            if (!config)
+            {
+                for (source::EventSource &source : source::load_sources())
+                    if (source.id == query.source_id)
+                        config = std::move(source);
+                if (!config)
+                    throw pg::Error(ERRCODE_UNDEFINED_OBJECT, "the source of query " + pg::shown(query.name) + " is gone");
+                if (const std::optional<pg::Error> fault = source::check_source(*config))
+                    throw pg::Error(*fault);
+                witness = std::make_unique<source::LockWitness>(*config);
+                if (OidIsValid(config->sequence))
+                    target = pg::sequence_last_drawn(config->sequence);
+            }
+            lane = std::make_unique<Lane>(*config);
+            MaybePosition edge;
+            for (query::Generation &generation : all)
+            {
+                if (generation.query_id != query.id || generation.failed)
+                    continue;
+                if (const std::optional<pg::Error> fault = query::check_generation(generation, *config))
+                    throw pg::Error(*fault);
+                if (!query::definition_unchanged(generation))
+                    throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                                    "the updater of query " + pg::shown(query.name) + " was changed")
+                        .hint("Call readmodel.define_query() again, which starts a new generation.");
+                if (source::before(edge, generation.checkpoint))
+                    edge = generation.checkpoint;
+                lane->add(std::move(generation)).fold.accept_updater();
+            }
+            if (!settled)
+                settled = source::SettledPosition(edge);
+        });
+    return !lane->empty();
+}
+
+// True when everything that was settled is applied.
+bool CatchUp::batch()
+{
+    Lane::Page page;
+    as_engine(
+        [&]
+        {
+            if (OidIsValid(config->sequence) && settled->edge() &&
+                pg::sequence_last_drawn(config->sequence) < *settled->edge())
+                throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                                "the sequence of source " + pg::shown(config->name) + " went backwards")
+                    .hint("Rebuild the query, once the events and the sequence are as they should be.");
+            page = lane->fold_settled(*settled, *witness, settings::batch_size);
+            lane->flush(page.caught_up);
+        });
+    pg::call([] { SPI_commit(); });
+    lane->committed(false);
+    if (shared())
+        ConditionVariableBroadcast(&shared()->progress);
+    const MaybePosition cursor = lane->cursor();
+    return page.caught_up || (target && cursor && *cursor >= *target);
+}
+
+void CatchUp::raise_failures()
+{
+    for (const auto &member : lane->members())
+        if (member->stop)
+            throw pg::Error(member->failed ? ERRCODE_EXTERNAL_ROUTINE_EXCEPTION : ERRCODE_T_R_SERIALIZATION_FAILURE,
+                            "query " + pg::shown(query.name) + " could not apply the event at position " +
+                                std::to_string(member->stop->position))
+                .detail(member->stop->sqlstate + ": " + member->stop->message)
+                .hint(member->failed ? "Everything before that event is applied. Mend the updater, then call readmodel.retry()."
+                                     : "Everything before that event is applied. Call it again.");
+}
+
+void CatchUp::take_over()
+{
+    for (const auto &member : lane->members())
+    {
+        if (member->generation.phase == query::Phase::live)
+            continue;
+        as_engine(
+            [&]
+            {
+                const pg::FreshSnapshot snapshot;
+                pg::set_local("lock_timeout", std::to_string(settings::lock_timeout).c_str());
+                query::take_over(member->generation);
+            });
+        announce_definitions();
+        pg::call([] { SPI_commit(); });
+    }
+}
+
+void CatchUp::run()
+{
+    const pg::Spi spi(true);
+    for (bool done = false; !done;)
+    {
+        pg::check_for_interrupts();
+        if (!lane && !load())
+            return;
+        try
+        {
+            done = batch();
+        }
+        catch (const Lane::LostCheckpoint &)
+        {
+            // A worker was faster: begin again where it stands now.
+            lane.reset();
+        }
+        catch (const Lane::UpdaterChanged &)
+        {
+            lane.reset(); // load() says what is wrong
+        }
+        if (!lane)
+        {
+            pg::call([] { SPI_rollback(); });
+            continue;
+        }
+        raise_failures();
+    }
+    take_over();
+}
+
+Datum catch_up(FunctionCallInfo fcinfo)
+{
+    if (PG_ARGISNULL(0))
+        throw pg::Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "the name of a query must not be null");
+    const auto *const context = reinterpret_cast<const CallContext *>(fcinfo->context);
+    if (!context || !IsA(context, CallContext) || context->atomic)
+        throw pg::Error(ERRCODE_ACTIVE_SQL_TRANSACTION, "catch_up cannot run inside a transaction block")
+            .detail("It commits after every batch.")
+            .hint("Call it on its own.");
+    if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+        throw pg::Error(ERRCODE_ACTIVE_SQL_TRANSACTION, "catch_up cannot run in a transaction that has written something")
+            .detail("It could not tell its own open events from settled ones.")
+            .hint("Commit first.");
+    if (IsolationUsesXactSnapshot())
+        throw pg::Error(ERRCODE_FEATURE_NOT_SUPPORTED, "catch_up needs the isolation level READ COMMITTED")
+            .hint("Set default_transaction_isolation to \"read committed\" in this session.");
+    CatchUp(query::require_own_query(pg::text_of(PG_GETARG_DATUM(0)))).run();
+    PG_RETURN_VOID();
+}
+
+} // namespace
+
+} // namespace worker
+
+READMODEL_FUNCTION(readmodel_catch_up, worker::catch_up);
