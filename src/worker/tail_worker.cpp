@@ -88,7 +88,6 @@ void TailWorker::run()
         {
             const Progress made = step(*tail);
             progress.more |= made.more;
-            progress.worked |= made.worked;
             if (process.stop_requested())
                 break;
         }
@@ -96,7 +95,7 @@ void TailWorker::run()
             continue;
 
         const bool announced = process.announcements().events != seen.events;
-        const long milliseconds = pause(progress.worked, announced);
+        const long milliseconds = pause(announced);
         if (loaded_steps >= load_after_steps)
             process.sleep(settings::batch_delay); // events come in groups, and the appenders have the processor
         else
@@ -106,9 +105,9 @@ void TailWorker::run()
 }
 
 // How long to sleep if nothing is announced. Keeps account of the load.
-long TailWorker::pause(bool worked, bool announced)
+long TailWorker::pause(bool announced)
 {
-    loaded_steps = worked && announced ? loaded_steps + 1 : 0;
+    loaded_steps = announced ? loaded_steps + 1 : 0;
     long milliseconds = settings::poll_interval;
     for (const auto &tail : sources)
     {
@@ -432,7 +431,7 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
     publish(tail.config, tail.settled,
             {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
     after_commit(tail, page.caught_up);
-    return {!page.caught_up, page.events > 0};
+    return {!page.caught_up};
 }
 
 // The sequence decides, not max(position): retention may delete events.

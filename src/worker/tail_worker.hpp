@@ -45,8 +45,7 @@ public:
 private:
     struct Progress
     {
-        bool more = false;     // there is more to read at once
-        bool worked = false;   // events were read
+        bool more = false; // there is more to read at once
     };
 
     void reload();
@@ -66,7 +65,7 @@ private:
     void updater_changed(TailSource &tail, int32 generation_id);
     void step_failed(TailSource &tail, const pg::PgError &error);
     void flush_all();
-    long pause(bool worked, bool announced);
+    long pause(bool announced);
 
     WorkerProcess &process;
     std::vector<std::unique_ptr<TailSource>> sources;
