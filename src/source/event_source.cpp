@@ -77,7 +77,8 @@ std::vector<EventSource> read_sources()
         source.occurred_at_expression = rows.text(row, 11);
         source.settle = settle_of(rows.text(row, 12).value());
         source.search_path = rows.text(row, 13).value();
-        source.restored = rows.text(row, 14).value() != source_stamp(source.events);
+        // Of a table that is gone there is nothing to compare: check_source() says that it is.
+        source.restored = OidIsValid(source.events) && rows.text(row, 14).value() != source_stamp(source.events);
         if (OidIsValid(source.events) && source.settle != Settle::gap_timeout)
             source.sequence = position_sequence(source.events, source.position_column);
     }
@@ -107,7 +108,10 @@ MaybePosition head_position(const EventSource &source)
             return;
         const std::string position = pg::quoted(source.position_column);
         const pg::Spi spi;
-        const pg::Rows rows = pg::execute("SELECT pg_catalog.max(" + position + ") FROM " + table, {}, true);
+        // Cheaper to plan than max(). A position may be null where a sequence fills it.
+        const pg::Rows rows = pg::execute("SELECT " + position + " FROM " + table + " WHERE " + position +
+                                              " IS NOT NULL ORDER BY " + position + " DESC LIMIT 1",
+                                          {}, true);
         if (!rows.empty())
             head = rows.bigint(0, 1);
     };

@@ -62,7 +62,9 @@ void put_row(const ReturnSetInfo *result, const EventSource &source)
                     row.set(2, Int64GetDatum(slot->settled.value));
                 if (slot->pending)
                 {
-                    row.set(4, Int64GetDatum(slot->pending_hole));
+                    // Before the first event is settled the hole has no left edge.
+                    if (slot->pending_hole != PG_INT64_MIN)
+                        row.set(4, Int64GetDatum(slot->pending_hole));
                     row.set(5, PointerGetDatum(pids_of(*slot)));
                     row.set(6, IntervalPGetDatum(time_since(slot->pending_since)));
                 }
