@@ -203,7 +203,7 @@ inline Verdict decide(const ReadinessFacts &facts)
     if (facts.rebuild_wanted && !facts.held)
         return {Status::rebuilding, "queued: waits for a rebuild worker"};
     if (!facts.live)
-        return {Status::rebuilding, {}};
+        return {Status::rebuilding, facts.held ? std::string() : std::string("queued: no worker has taken it up yet")};
     const bool seen = !source::before(facts.checkpoint, facts.required);
     if (!facts.reached || !facts.held || !seen)
         return {Status::rebuilding, "catching_up: not yet caught up since the server's start"};
