@@ -35,7 +35,8 @@ foreach my $kind ('tail', 'launcher')
 
 # In mid-rebuild, after a part of it has been stored.
 $node->safe_psql('postgres', q{SELECT readmodel.drop_query('orders')});
-$node->append_conf('postgresql.conf', 'readmodel.rebuild_rate_limit = 500');
+# Commits are synchronous here, so that what was stored is known to survive; above, a crash may take back the last ones.
+$node->append_conf('postgresql.conf', "readmodel.synchronous_commit = on\nreadmodel.rebuild_rate_limit = 500");
 $node->reload;
 append_orders($node, 'postgres', 2000);
 define_orders($node, 'postgres');

@@ -5,7 +5,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use ReadModelCluster;
 
-my $node = new_server('endless');
+my $node = new_server('endless', 'readmodel.batch_size = 10');    # more than a page is rebuilt in a worker of its own
 make_shop($node, 'postgres');
 append_orders($node, 'postgres', 20);
 define_orders($node, 'postgres');
