@@ -1,7 +1,9 @@
 #include "query/fold.hpp"
 
+#include "pg/progress_watch.hpp"
 #include "pg/transaction.hpp"
 #include "query/event_document.hpp"
+#include "settings.hpp"
 #include "worker/worker_process.hpp"
 
 namespace query
@@ -173,6 +175,7 @@ void Fold::apply(const source::EventPage &page, std::vector<Selected> &selected,
                 }
                 MemoryContextSwitchTo(previous);
                 applied++;
+                pg::ProgressWatch::done();
             }
         });
 }
@@ -189,6 +192,12 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
     event_context.reset();
     size_t at = 0;
 
+    // An event's fold that outlasts either limit is an updater error; rebuild_timeout is the limit on no progress at all.
+    const bool per_event =
+        settings::updater_timeout > 0 &&
+        (settings::rebuild_timeout == 0 || settings::updater_timeout <= settings::rebuild_timeout);
+    const int limit = per_event ? settings::updater_timeout : settings::rebuild_timeout;
+
     std::optional<pg::PgError> error;
     const auto guarded = [&](auto &&body)
     {
@@ -199,6 +208,7 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
                                 pg::pin_surroundings(generation.definition.search_path);
                                 const pg::InContext in(page_context.get());
                                 const worker::WorkerProcess::UserCode user_code;
+                                const pg::ProgressWatch watch(limit);
                                 body();
                             });
     };
@@ -238,9 +248,16 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
     const Position position = page.positions()[std::min(at, page.size() - 1)];
     if (at > 0)
         result.last = page.positions()[at - 1];
-    FoldStop stop{FoldStop::Kind::updater, position, error->sqlstate_text(), std::string(error->message())};
+    FoldStop stop{FoldStop::Kind::updater, "updater_error", position, error->sqlstate_text(), std::string(error->message())};
     if (error->sqlstate() == ERRCODE_QUERY_CANCELED && worker::WorkerProcess::terminating())
         stop.kind = FoldStop::Kind::interrupted;
+    else if (error->sqlstate() == ERRCODE_QUERY_CANCELED && pg::ProgressWatch::expired())
+    {
+        stop.reason = per_event ? "updater_error" : "timeout";
+        stop.message = std::string("the updater ran longer than ") +
+                       (per_event ? "readmodel.updater_timeout" : "readmodel.rebuild_timeout") + " (" +
+                       std::to_string(limit) + " ms) for one event";
+    }
     else if (is_transient(error->sqlstate()))
         stop.kind = FoldStop::Kind::transient;
     result.stop = std::move(stop);

@@ -22,6 +22,7 @@ struct FoldStop
         transient,   // try again later
         interrupted, // the worker is to end
     } kind;
+    const char *reason; // the code that a failure is recorded under
     Position position; // of the event that was not applied
     std::string sqlstate;
     std::string message;

@@ -142,6 +142,14 @@ void take_over(const Generation &generation)
     worker::announce_definitions();
 }
 
+void record_start(int32 generation_id)
+{
+    const CatalogScope scope;
+    pg::execute("UPDATE readmodel_catalog.generation SET rebuild_started_at = now()"
+                " WHERE generation_id = $1 AND rebuild_started_at IS NULL AND phase = 'rebuilding'",
+                pg::Args().integer(generation_id));
+}
+
 void record_failure(int32 generation_id, const std::string &reason, const MaybePosition &position, const std::string &sqlstate,
                     const std::string &message)
 {

@@ -67,6 +67,9 @@ std::vector<Generation> load_generations();
 // phase change in this transaction. Locks the view; throws 55P03 when a reader holds it longer than lock_timeout.
 void take_over(const Generation &generation);
 
+// Records when the rebuild of a generation began, the first time that a lane takes it up.
+void record_start(int32 generation_id);
+
 // Records that the generation stands still. Idempotent; the first failure wins.
 void record_failure(int32 generation_id, const std::string &reason, const MaybePosition &position, const std::string &sqlstate,
                     const std::string &message);

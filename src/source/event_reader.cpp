@@ -45,7 +45,12 @@ EventReader::EventReader(const EventSource &event_source)
                       pg::quoted(source.position_column) + " > $1 AND " + pg::quoted(source.position_column) +
                       " <= $2 LIMIT $3) AS found"),
       head_statement("SELECT " + pg::quoted(source.position_column) + " FROM " + pg::relation_name(source.events) +
-                     " ORDER BY 1 DESC LIMIT 1")
+                     " ORDER BY 1 DESC LIMIT 1"),
+      hole_statement("SELECT pg_catalog.min(found.at) FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
+                     " AS hole (low, high) CROSS JOIN LATERAL (SELECT event." +
+                     pg::quoted(source.position_column) + " FROM " + pg::relation_name(source.events) +
+                     " AS event WHERE event." + pg::quoted(source.position_column) + " BETWEEN low AND high ORDER BY 1 LIMIT 1)"
+                     " AS found (at)")
 {
 }
 
@@ -83,6 +88,36 @@ bool EventReader::more_than(int limit, const MaybePosition &after, const MaybePo
             const bool more = rows.bigint(0, 1).value() > limit;
             rows.free();
             return more;
+        });
+}
+
+MaybePosition EventReader::first_in(const std::deque<SettledPosition::DeadHole> &holes)
+{
+    std::vector<Datum> low;
+    std::vector<Datum> high;
+    for (const SettledPosition::DeadHole &hole : holes)
+    {
+        low.push_back(Int64GetDatum(hole.first));
+        high.push_back(Int64GetDatum(hole.last));
+    }
+    const auto as_array = [](std::vector<Datum> &values)
+    {
+        return pg::call(
+            [&]
+            {
+                return PointerGetDatum(construct_array(values.data(), static_cast<int>(values.size()), INT8OID,
+                                                       sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+            });
+    };
+    pg::Args args;
+    args.add(INT8ARRAYOID, as_array(low)).add(INT8ARRAYOID, as_array(high));
+    return as_owner(
+        [&]
+        {
+            pg::Rows rows = hole_statement.execute(args, true);
+            const MaybePosition found = rows.bigint(0, 1);
+            rows.free();
+            return found;
         });
 }
 

@@ -4,6 +4,7 @@
 #include "pg/spi.hpp"
 #include "query/key_expression.hpp"
 #include "source/event_source.hpp"
+#include "source/settled_position.hpp"
 
 namespace source
 {
@@ -53,6 +54,9 @@ public:
     // True if more than `limit` events lie above `after` and at or below `up_to`.
     bool more_than(int limit, const MaybePosition &after, const MaybePosition &up_to);
 
+    // The first event that lies in one of the holes, if any does.
+    MaybePosition first_in(const std::deque<SettledPosition::DeadHole> &holes);
+
     // The highest position that the active snapshot shows.
     MaybePosition head();
 
@@ -63,6 +67,7 @@ private:
     pg::Statement page_statement;
     pg::Statement count_statement;
     pg::Statement head_statement;
+    pg::Statement hole_statement;
 };
 
 } // namespace source

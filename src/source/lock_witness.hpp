@@ -19,7 +19,7 @@ public:
     bool ended(const Holder &holder) override;
 
     // For gap_timeout, where no sequence can be asked: the highest position that the caller has seen.
-    void seen(Position position) { highest_seen = position; }
+    void seen(Position position) { highest_seen = std::max(highest_seen, position); }
 
 private:
     const EventSource &source;

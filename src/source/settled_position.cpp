@@ -11,6 +11,24 @@ void SettledPosition::raise_edge(Position position)
         mark.reset();
 }
 
+// The positions between the edge and `up_to`, which is proved, are missing under a snapshot that is younger than the proof.
+void SettledPosition::pass_hole(Position up_to)
+{
+    if (!settled_edge || up_to <= *settled_edge + 1)
+        return;
+    if (!dead.empty() && dead.back().last == *settled_edge)
+        dead.back().last = up_to - 1;
+    else
+        dead.push_back({*settled_edge + 1, up_to - 1});
+    if (dead.size() > most_dead_holes)
+        dead.pop_front();
+}
+
+void SettledPosition::forget_hole_of(Position position)
+{
+    std::erase_if(dead, [&](const DeadHole &hole) { return hole.first <= position && position <= hole.last; });
+}
+
 void SettledPosition::refresh(Witness &witness)
 {
     if (!mark)
@@ -49,13 +67,17 @@ SettledPosition::Verdict SettledPosition::judge(std::span<const Position> positi
         const bool below_proof = proven && position <= *proven;
         if (!known && !next && !below_proof)
             break;
+        pass_hole(position);
         raise_edge(position);
         settled++;
     }
 
     const bool all = settled == positions.size();
     if (all && exhausted && proven)
+    {
+        pass_hole(*proven + 1);
         raise_edge(*proven); // what is missing up to H is dead: this snapshot is younger than the proof
+    }
     if (all && (settled_edge || !exhausted))
         return {settled, false};
 

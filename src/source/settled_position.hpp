@@ -22,6 +22,9 @@
 // Runs without holes need no mark: if every number up to the edge is settled and the next ones are visible under one snapshot,
 // they are settled as well, since no other transaction can commit an event at a position that is taken.
 //
+// The contract cannot be checked, so the holes that were declared dead last are remembered: an event that turns up in one was not
+// drawn in the transaction that inserted it, and the owner of this object makes that known instead of hiding it.
+//
 // Not for positions that are not drawn in the inserting transaction (settle => 'guarded' or 'gap_timeout').
 // This file knows nothing of PostgreSQL: the Witness does, and tests bring their own.
 #pragma once
@@ -29,6 +32,7 @@
 #include "source/position.hpp"
 
 #include <cstddef>
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -67,6 +71,14 @@ public:
         std::vector<Holder> holders;
     };
 
+    // Positions that were passed over for good, both ends included.
+    struct DeadHole
+    {
+        Position first;
+        Position last;
+    };
+    static constexpr std::size_t most_dead_holes = 1000;
+
     struct Verdict
     {
         std::size_t settled; // how many of the positions, from the first, may be applied
@@ -88,15 +100,21 @@ public:
 
     MaybePosition edge() const { return settled_edge; }
     const std::optional<Mark> &pending() const { return mark; }
+    // The dead holes that were passed last, oldest first.
+    const std::deque<DeadHole> &dead_holes() const { return dead; }
+    // An event has turned up at `position`, and that is known now.
+    void forget_hole_of(Position position);
     std::int64_t lookups() const { return lookup_count; }
 
 private:
     bool take_mark(Position hole, Witness &witness);
     void raise_edge(Position position);
+    void pass_hole(Position up_to);
 
     MaybePosition settled_edge;
     MaybePosition proven; // H of a proved mark: settled under snapshots taken from then on
     std::optional<Mark> mark;
+    std::deque<DeadHole> dead;
     std::int64_t lookup_count = 0;
 };
 

@@ -63,6 +63,10 @@ bool CatchUp::load()
                         config = std::move(source);
                 if (!config)
                     throw pg::Error(ERRCODE_UNDEFINED_OBJECT, "the source of query " + pg::shown(query.name) + " is gone");
+                if (config->restored)
+                    throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                                    "source " + pg::shown(config->name) + " was restored and is not adopted yet")
+                        .hint("The tail worker adopts it once everything is restored; status() says what it waits for.");
                 if (const std::optional<pg::Error> fault = source::check_source(*config))
                     throw pg::Error(*fault);
                 witness = std::make_unique<source::LockWitness>(*config);

@@ -169,7 +169,7 @@ void Lane::blame(Member &member, const pg::PgError &error)
     member.flushing = false;
     member.stop = query::FoldStop{query::is_transient(error.sqlstate()) ? query::FoldStop::Kind::transient
                                                                         : query::FoldStop::Kind::updater,
-                                  member.stored.value_or(0), error.sqlstate_text(), std::string(error.message())};
+                                  "updater_error", member.stored.value_or(0), error.sqlstate_text(), std::string(error.message())};
 }
 
 void Lane::flush(bool everything)
@@ -192,7 +192,7 @@ void Lane::flush(bool everything)
         }
         if (member.stop && member.stop->kind == query::FoldStop::Kind::updater)
         {
-            query::record_failure(member.generation.id, "updater_error", member.stop->position, member.stop->sqlstate,
+            query::record_failure(member.generation.id, member.stop->reason, member.stop->position, member.stop->sqlstate,
                                   member.stop->message);
             member.failed = true;
         }

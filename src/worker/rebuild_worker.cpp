@@ -115,6 +115,7 @@ bool RebuildWorker::load()
         }
         Member &member = lane->add(*found);
         member.fold.accept_updater();
+        query::record_start(id);
         publish(member, Assignment::rebuild);
     }
     snapshot.reset();

@@ -4,6 +4,7 @@
 #include "pg/transaction.hpp"
 #include "query/generation_check.hpp"
 #include "settings.hpp"
+#include "worker/adoption.hpp"
 #include "worker/publish.hpp"
 #include "worker/wakeup.hpp"
 
@@ -23,6 +24,8 @@ constexpr long last_look_ms = 50;
 
 // Events that come during a single step are chance; during three in a row they are load.
 constexpr int load_after_steps = 3;
+
+constexpr long probe_interval_ms = 5000;
 
 constexpr long shortest_retry_ms = 100;
 constexpr long longest_retry_ms = 10'000;
@@ -226,13 +229,14 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
         announce_event_tables();
     for (const auto &tail : sources)
     {
-        const std::optional<pg::Error> fault =
-            tail->config.restored ? std::optional<pg::Error>(pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                                                                       "the source was restored and not adopted yet"))
-                                  : source::check_source(tail->config);
+        const std::optional<pg::Error> fault = tail->config.restored ? adopt_restored(tail->config, generations)
+                                                                     : source::check_source(tail->config);
         tail->usable = !fault;
         if (!fault)
+        {
+            tail->config.restored = false;
             continue;
+        }
         const Block block = tail->config.restored ? Block::restoring : block_of(fault->sqlstate);
         for (const query::Generation &generation : generations)
             if (generation.source_id == tail->config.id)
@@ -344,6 +348,8 @@ void TailWorker::adopt(TailSource &tail, query::Generation generation)
 {
     Member &member = tail.lane.add(std::move(generation));
     member.fold.accept_updater();
+    if (member.generation.phase == query::Phase::rebuilding)
+        query::record_start(member.generation.id);
     // What is settled now lies at or below the last number drawn: once past that, it is caught up, however busy the log is.
     if (OidIsValid(tail.config.sequence))
         member.target = pg::sequence_last_drawn(tail.config.sequence);
@@ -363,6 +369,8 @@ TailWorker::Progress TailWorker::step(TailSource &tail)
             settle_only(tail);
         else
             progress = step_lane(tail);
+        if (!progress.more)
+            probe_dead_holes(tail);
         tail.failures = 0;
         return progress;
     }
@@ -396,7 +404,16 @@ void TailWorker::settle_only(TailSource &tail)
         if (gone)
             fail_source(tail);
         else
+        {
+            if (!OidIsValid(tail.config.sequence))
+            {
+                const pg::FreshSnapshot snapshot;
+                const pg::Spi spi;
+                if (const MaybePosition head = tail.lane.events().head())
+                    tail.witness.seen(*head);
+            }
             tail.settled.settle_unread(tail.witness);
+        }
         transaction.commit();
     }
     publish(tail.config, tail.settled,
@@ -454,6 +471,38 @@ void TailWorker::fail_source(TailSource &tail)
                                   "the sequence of source " + pg::shown(tail.config.name) +
                                       " ends before a position that was applied");
     tail.settled = source::SettledPosition();
+    reload_wanted = true;
+}
+
+// The net under the contract: an event in a hole that was declared dead was applied by nobody.
+void TailWorker::probe_dead_holes(TailSource &tail)
+{
+    if (tail.settled.dead_holes().empty() || GetCurrentTimestamp() < tail.probe_at)
+        return;
+    tail.probe_at = in_ms(probe_interval_ms);
+    pg::Transaction transaction;
+    process.enter_transaction();
+    pg::lock_with_inheritors(tail.config.events, AccessShareLock);
+    MaybePosition late;
+    {
+        const pg::FreshSnapshot snapshot;
+        const pg::Spi spi;
+        late = tail.lane.events().first_in(tail.settled.dead_holes());
+        if (late)
+            for (const query::Generation &generation : generations)
+                if (generation.source_id == tail.config.id && !generation.failed)
+                    query::record_failure(generation.id, "late_event", late, "",
+                                          "an event appeared at position " + std::to_string(*late) +
+                                              ", which had been passed over");
+    }
+    transaction.commit();
+    if (!late)
+        return;
+    pg::log(WARNING, "an event of source " + pg::shown(tail.config.name) + " appeared at position " +
+                         std::to_string(*late) + ", which had been passed over",
+            "Its position was not drawn in the transaction that inserted it.",
+            "Rebuild the queries of the source, and see that positions are drawn by the inserts themselves.");
+    tail.settled.forget_hole_of(*late);
     reload_wanted = true;
 }
 

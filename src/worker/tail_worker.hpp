@@ -33,6 +33,7 @@ struct TailSource
     int failures = 0;          // consecutive, for the backoff
     TimestampTz not_before = 0; // no step until then
     int waits = 0;             // consecutive looks at a pending mark
+    TimestampTz probe_at = 0;  // when the dead holes are looked at again
 };
 
 class TailWorker
@@ -60,6 +61,7 @@ private:
     void settle_only(TailSource &tail);
     bool rewound(TailSource &tail);
     void fail_source(TailSource &tail);
+    void probe_dead_holes(TailSource &tail);
     void after_commit(TailSource &tail, bool caught_up);
     bool take_over(Member &member);
     void updater_changed(TailSource &tail, int32 generation_id);
