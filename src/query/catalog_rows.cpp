@@ -95,10 +95,7 @@ public:
     }
 
     // True when the running transaction wrote this row.
-    bool own_uncommitted() const
-    {
-        return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
-    }
+    bool own_uncommitted() const { return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)); }
 
 private:
     // By name, not by number: updates of the extension may add columns in other places than a fresh installation.
@@ -131,8 +128,8 @@ bool serves_previous(Datum options)
             if (!JB_ROOT_IS_OBJECT(document))
                 return false;
             JsonbValue found;
-            const JsonbValue *const value = getKeyJsonValueFromContainer(&document->root, option.data(),
-                                                                         static_cast<int>(option.size()), &found);
+            const JsonbValue *const value =
+                getKeyJsonValueFromContainer(&document->root, option.data(), static_cast<int>(option.size()), &found);
             return value && value->type == jbvString &&
                    std::string_view(value->val.string.val, static_cast<size_t>(value->val.string.len)) == wanted;
         });
@@ -163,8 +160,8 @@ std::vector<std::string> texts_of(Datum array)
     pg::call(
         [&]
         {
-            deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &found.elements, &found.nulls,
-                              &found.count);
+            deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &found.elements,
+                              &found.nulls, &found.count);
         });
     std::vector<std::string> texts;
     for (int i = 0; i < found.count; i++)
@@ -262,7 +259,8 @@ std::optional<FailureRow> failure_of(int32 generation_id)
     Scan scan("failure", "failure_pkey", {equals("generation_id", generation_id)});
     if (!scan.next())
         return std::nullopt;
-    return FailureRow{scan.text("reason"), scan.position("position"), scan.maybe_text("sqlstate"), scan.maybe_text("message")};
+    return FailureRow{scan.text("reason"), scan.position("position"), scan.maybe_text("sqlstate"),
+                      scan.maybe_text("message")};
 }
 
 std::optional<source::EventSource> find_source(int32 source_id)

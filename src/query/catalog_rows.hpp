@@ -55,9 +55,10 @@ struct FailureRow
 std::optional<QueryRow> find_query(const std::string &name);
 std::vector<QueryRow> all_queries(); // by name, in byte order
 std::optional<GenerationRow> find_generation(int32 query_id, int32 number);
-std::optional<GenerationRow> find_generation(int32 query_id, const std::string &definition_hash); // the newest that has it
-std::vector<GenerationRow> generations_of(int32 query_id); // by number
-CheckpointRow checkpoint_of(int32 generation_id); // nothing applied if there is no row
+std::optional<GenerationRow> find_generation(int32 query_id,
+                                             const std::string &definition_hash); // the newest that has it
+std::vector<GenerationRow> generations_of(int32 query_id);                        // by number
+CheckpointRow checkpoint_of(int32 generation_id);                                 // nothing applied if there is no row
 std::optional<FailureRow> failure_of(int32 generation_id);
 
 // A source with what it takes to look into its event table. Its sequence and marker are not looked up.

@@ -97,7 +97,8 @@ std::optional<Datum> state_of(const catalog::QueryRow &query, const catalog::Gen
     const Oid owner = relation_owner(generation.state_table);
     const std::string name = pg::relation_name(generation.state_table);
     if (!OidIsValid(owner) || name.empty())
-        throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "query " + pg::shown(query.name) + " was changed concurrently")
+        throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
+                        "query " + pg::shown(query.name) + " was changed concurrently")
             .detail("The table of states that this snapshot knows is gone.")
             .hint("Run the transaction again.");
     const pg::AsUser user(owner, true);
@@ -129,7 +130,8 @@ Datum get(FunctionCallInfo fcinfo, Oid id_type)
         throw not_readable(query, readable.standing);
     std::optional<Datum> state;
     if (!PG_ARGISNULL(1))
-        state = state_of(query, readable.generation, as_key({id_type, PG_GETARG_DATUM(1)}, readable.generation.key_type));
+        state =
+            state_of(query, readable.generation, as_key({id_type, PG_GETARG_DATUM(1)}, readable.generation.key_type));
     if (!state)
         PG_RETURN_NULL();
     return *state;

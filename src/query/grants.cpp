@@ -16,7 +16,8 @@ Oid extension_owner()
             Oid owner = InvalidOid;
             const Relation relation = table_open(ExtensionRelationId, AccessShareLock);
             ScanKeyData key;
-            ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("pg_readmodel"));
+            ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+                        CStringGetDatum("pg_readmodel"));
             const SysScanDesc scan = systable_beginscan(relation, ExtensionNameIndexId, true, nullptr, 1, &key);
             const HeapTuple tuple = systable_getnext(scan);
             if (HeapTupleIsValid(tuple))

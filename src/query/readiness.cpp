@@ -32,18 +32,18 @@ std::string_view code_of(worker::Block block)
 {
     switch (block)
     {
-        case worker::Block::none:
-            break;
-        case worker::Block::lock:
-            return "lock";
-        case worker::Block::permission:
-            return "permission";
-        case worker::Block::restoring:
-            return "restoring";
-        case worker::Block::transient:
-            return "transient";
-        case worker::Block::source:
-            return "source";
+    case worker::Block::none:
+        break;
+    case worker::Block::lock:
+        return "lock";
+    case worker::Block::permission:
+        return "permission";
+    case worker::Block::restoring:
+        return "restoring";
+    case worker::Block::transient:
+        return "transient";
+    case worker::Block::source:
+        return "source";
     }
     return {};
 }
@@ -67,6 +67,7 @@ void add_shared_memory(ReadinessFacts &facts, Standing &standing, const ServerFa
 {
     facts.preloaded = server.health.preloaded;
     facts.version_mismatch = server.health.version_mismatch;
+    facts.launcher_alive = server.launcher_alive;
     facts.tail_alive = server.health.tail_alive;
     facts.tail_no_slot = server.health.no_slot;
     standing.slot = worker::generation_snapshot(generation_id);
@@ -100,10 +101,16 @@ ServerFacts server_facts()
     const char *const database = pg::call([] { return get_database_name(MyDatabaseId); });
     server.database_listed = database && worker::database_is_listed(database);
     server.health = worker::database_health();
+    if (const worker::Shared *const shared = worker::shared())
+    {
+        const worker::SharedLock lock(LW_SHARED);
+        server.launcher_alive = shared->launcher_pid != 0;
+    }
     return server;
 }
 
-Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query, const catalog::GenerationRow &generation)
+Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query,
+                     const catalog::GenerationRow &generation)
 {
     Standing standing;
     standing.checkpoint = catalog::checkpoint_of(generation.id);
@@ -113,8 +120,8 @@ Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query, 
     facts.live = generation.phase == Phase::live;
     facts.checkpoint = standing.checkpoint.position;
     if (standing.failure)
-        facts.failure = FailureFacts{standing.failure->reason, standing.failure->position,
-                                     standing.failure->sqlstate.value_or("")};
+        facts.failure =
+            FailureFacts{standing.failure->reason, standing.failure->position, standing.failure->sqlstate.value_or("")};
     facts.standby = server.standby;
     facts.enabled = settings::enabled;
     facts.database_listed = server.database_listed;
@@ -156,17 +163,20 @@ catalog::QueryRow visible_query(const std::string &name)
     return query;
 }
 
-catalog::GenerationRow wanted_generation(const catalog::QueryRow &query, const std::optional<std::string> &definition_hash)
+catalog::GenerationRow wanted_generation(const catalog::QueryRow &query,
+                                         const std::optional<std::string> &definition_hash)
 {
-    std::optional<catalog::GenerationRow> generation = definition_hash ? catalog::find_generation(query.id, *definition_hash)
-                                                                       : catalog::find_generation(query.id, query.newest);
+    std::optional<catalog::GenerationRow> generation = definition_hash
+                                                           ? catalog::find_generation(query.id, *definition_hash)
+                                                           : catalog::find_generation(query.id, query.newest);
     if (!generation && definition_hash)
-        throw pg::Error(pg::sqlstate::no_such_object, "query " + pg::shown(query.name) + " has no generation with definition hash " +
+        throw pg::Error(pg::sqlstate::no_such_object, "query " + pg::shown(query.name) +
+                                                          " has no generation with definition hash " +
                                                           pg::shown(*definition_hash))
             .hint("readmodel.generations() lists them.");
     if (!generation)
-        throw pg::Error(ERRCODE_DATA_CORRUPTED, "query " + pg::shown(query.name) + " has no generation " +
-                                                    std::to_string(query.newest));
+        throw pg::Error(ERRCODE_DATA_CORRUPTED,
+                        "query " + pg::shown(query.name) + " has no generation " + std::to_string(query.newest));
     return std::move(*generation);
 }
 
@@ -192,20 +202,20 @@ pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing)
     {
         switch (standing.status)
         {
-            case Status::failed:
-                return pg::Error(pg::sqlstate::failed, "query " + shown + " has failed")
-                    .hint("Correct the cause, then call readmodel.retry().");
-            case Status::paused:
-            case Status::gated:
-                return pg::Error(pg::sqlstate::paused_or_gated,
-                                 "query " + shown + " is " + std::string(name_of(standing.status)))
-                    .hint("An operator has to call readmodel.resume() or readmodel.approve().");
-            case Status::stalled:
-                return pg::Error(pg::sqlstate::stalled, "query " + shown + " is stalled")
-                    .hint("Nobody keeps it up to date now; readmodel.status() shows more.");
-            case Status::ready:
-            case Status::rebuilding:
-                break;
+        case Status::failed:
+            return pg::Error(pg::sqlstate::failed, "query " + shown + " has failed")
+                .hint("Correct the cause, then call readmodel.retry().");
+        case Status::paused:
+        case Status::gated:
+            return pg::Error(pg::sqlstate::paused_or_gated,
+                             "query " + shown + " is " + std::string(name_of(standing.status)))
+                .hint("An operator has to call readmodel.resume() or readmodel.approve().");
+        case Status::stalled:
+            return pg::Error(pg::sqlstate::stalled, "query " + shown + " is stalled")
+                .hint("Nobody keeps it up to date now; readmodel.status() shows more.");
+        case Status::ready:
+        case Status::rebuilding:
+            break;
         }
         return pg::Error(pg::sqlstate::rebuilding, "query " + shown + " is rebuilding")
             .hint("Try again when readmodel.readiness() says \"ready\".");

@@ -16,6 +16,7 @@ struct ServerFacts
 {
     bool standby = false;
     bool database_listed = true;
+    bool launcher_alive = false;
     worker::DatabaseHealth health;
 };
 ServerFacts server_facts();
@@ -31,10 +32,12 @@ struct Standing
     std::optional<worker::GenerationSlot> slot;
     bool held = false; // slot->worker_pid lives
 };
-Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query, const catalog::GenerationRow &generation);
+Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query,
+                     const catalog::GenerationRow &generation);
 
 // The generation that a reader asks for: the newest one, or the one with that definition hash. Throws RM006.
-catalog::GenerationRow wanted_generation(const catalog::QueryRow &query, const std::optional<std::string> &definition_hash);
+catalog::GenerationRow wanted_generation(const catalog::QueryRow &query,
+                                         const std::optional<std::string> &definition_hash);
 
 // The query of that name. Throws RM006.
 catalog::QueryRow wanted_query(const std::string &name);

@@ -25,7 +25,8 @@ std::vector<std::optional<std::string>> names_of(ArrayType *array)
         int count;
     } found = {};
     pg::call(
-        [&] { deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &found.elements, &found.nulls, &found.count); });
+        [&]
+        { deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &found.elements, &found.nulls, &found.count); });
     std::vector<std::optional<std::string>> names;
     for (int i = 0; i < found.count; i++)
         names.push_back(found.nulls[i] ? std::nullopt : std::optional<std::string>(pg::text_of(found.elements[i])));

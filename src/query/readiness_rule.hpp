@@ -50,18 +50,18 @@ constexpr std::string_view name_of(Status status)
 {
     switch (status)
     {
-        case Status::ready:
-            return "ready";
-        case Status::rebuilding:
-            return "rebuilding";
-        case Status::failed:
-            return "failed";
-        case Status::paused:
-            return "paused";
-        case Status::gated:
-            return "gated";
-        case Status::stalled:
-            break;
+    case Status::ready:
+        return "ready";
+    case Status::rebuilding:
+        return "rebuilding";
+    case Status::failed:
+        return "failed";
+    case Status::paused:
+        return "paused";
+    case Status::gated:
+        return "gated";
+    case Status::stalled:
+        break;
     }
     return "stalled";
 }
@@ -83,25 +83,26 @@ struct ReadinessFacts
 
     // A standby has no workers and no shared memory of ours; the event table answers instead.
     bool standby = false;
-    bool unread_event = false;     // an event of the generation's types lies above the checkpoint, under the same snapshot
-    bool source_readable = true;   // false: the question above could not be answered
+    bool unread_event = false; // an event of the generation's types lies above the checkpoint, under the same snapshot
+    bool source_readable = true; // false: the question above could not be answered
 
     // Settings.
-    bool enabled = true;           // readmodel.enabled
-    bool database_listed = true;   // readmodel.databases
-    bool rebuilds_allowed = true;  // readmodel.max_rebuild_workers > 0
+    bool enabled = true;          // readmodel.enabled
+    bool database_listed = true;  // readmodel.databases
+    bool rebuilds_allowed = true; // readmodel.max_rebuild_workers > 0
 
     // Shared memory.
     bool preloaded = false;
     bool version_mismatch = false;
+    bool launcher_alive = false;
     bool tail_alive = false;
     bool tail_no_slot = false;
-    bool rebuild_wanted = false;   // it is too far behind for the tail and waits for a rebuild worker ..
-    bool rebuild_no_slot = false;  // .. which could not be started
-    bool held = false;             // a live process moves this very generation: tail, rebuild worker or catch_up
-    std::string_view block;        // why its lane left it behind; empty: it did not
+    bool rebuild_wanted = false;  // it is too far behind for the tail and waits for a rebuild worker ..
+    bool rebuild_no_slot = false; // .. which could not be started
+    bool held = false;            // a live process moves this very generation: tail, rebuild worker or catch_up
+    std::string_view block;       // why its lane left it behind; empty: it did not
     int blocker_pid = 0;
-    bool reached = false;          // the target was reached since the server started ..
+    bool reached = false;           // the target was reached since the server started ..
     source::MaybePosition required; // .. by the commit that stored this checkpoint
     source::MaybePosition stored;   // the stored checkpoint, as the lane knows it ..
     source::MaybePosition advanced; // .. and the position it has looked at while that was the stored one
@@ -139,6 +140,8 @@ inline std::optional<Verdict> without_mover(const ReadinessFacts &facts)
         return stalled("no_worker: readmodel.enabled is off");
     if (!facts.database_listed)
         return stalled("no_worker: readmodel.databases does not list this database");
+    if (!facts.tail_alive && !facts.launcher_alive)
+        return stalled("no_slot: the launcher does not run, max_worker_processes may leave no slot for it");
     if (!facts.tail_alive)
         return facts.tail_no_slot ? stalled("no_slot: max_worker_processes leaves no slot for the tail worker")
                                   : stalled("no_worker: no tail worker runs in this database");

@@ -8,7 +8,8 @@ namespace query
 {
 
 // Columns that nobody sets are NULL.
-template <int columns> struct ResultRow
+template <int columns>
+struct ResultRow
 {
     Datum values[columns] = {};
     bool nulls[columns];

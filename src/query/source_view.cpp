@@ -24,19 +24,18 @@ Answer ask(const source::EventSource &source, const std::string &sql, const pg::
     Answer answer;
     if (!OidIsValid(source.events))
         return answer;
-    const std::optional<pg::PgError> error = pg::attempt(
-        true,
-        [&]
-        {
-            const pg::AsUser user(source.owner, true);
-            pg::pin_surroundings(source.search_path);
-            pg::set_local("lock_timeout", longest_wait);
-            const pg::Spi spi;
-            const pg::Rows rows = pg::execute(sql, args, true, 1);
-            if (!rows.empty())
-                answer.found = rows.bigint(0, 1);
-            answer.given = true;
-        });
+    const std::optional<pg::PgError> error = pg::attempt(true,
+                                                         [&]
+                                                         {
+                                                             const pg::AsUser user(source.owner, true);
+                                                             pg::pin_surroundings(source.search_path);
+                                                             pg::set_local("lock_timeout", longest_wait);
+                                                             const pg::Spi spi;
+                                                             const pg::Rows rows = pg::execute(sql, args, true, 1);
+                                                             if (!rows.empty())
+                                                                 answer.found = rows.bigint(0, 1);
+                                                             answer.given = true;
+                                                         });
     if (!error)
         return answer;
     // The session was asked to stop, or has no room: that is not the table's fault.
@@ -73,11 +72,12 @@ std::optional<bool> has_event_after(const source::EventSource &source, const May
         std::string list;
         for (const std::string &type : *event_types)
             list += (list.empty() ? "" : ", ") + pg::quoted_literal(type);
-        condition += " AND (" + source.type_expression + "\n)::pg_catalog.text OPERATOR(pg_catalog.=) ANY (ARRAY[" + list +
-                     "]::pg_catalog.text[])";
+        condition += " AND (" + source.type_expression + "\n)::pg_catalog.text OPERATOR(pg_catalog.=) ANY (ARRAY[" +
+                     list + "]::pg_catalog.text[])";
     }
     const Answer answer = ask(
-        source, "SELECT 1::pg_catalog.int8 FROM " + table + " WHERE " + condition + " ORDER BY " + column + " LIMIT 1", args);
+        source, "SELECT 1::pg_catalog.int8 FROM " + table + " WHERE " + condition + " ORDER BY " + column + " LIMIT 1",
+        args);
     return answer.given ? std::optional<bool>(answer.found.has_value()) : std::nullopt;
 }
 

@@ -89,7 +89,8 @@ private:
     std::map<int32, Edges> known;
 };
 
-void add_progress(Row &row, const Standing &standing, const catalog::GenerationRow &generation, std::optional<int64> lag)
+void add_progress(Row &row, const Standing &standing, const catalog::GenerationRow &generation,
+                  std::optional<int64> lag)
 {
     row.bigint(column_lag, lag);
     row.bigint(column_events_applied, standing.checkpoint.events_applied);

@@ -33,7 +33,8 @@ Oid relation_owner(Oid relation)
 
 bool may_see_messages(Oid owner)
 {
-    return pg::call([&] { return has_privs_of_role(GetUserId(), owner) || has_privs_of_role(GetUserId(), ROLE_PG_MONITOR); });
+    return pg::call(
+        [&] { return has_privs_of_role(GetUserId(), owner) || has_privs_of_role(GetUserId(), ROLE_PG_MONITOR); });
 }
 
 bool may_see(Oid owner)

@@ -22,18 +22,18 @@ constexpr long look_again_ms = 50;
 int64 microseconds_of(const Interval &interval)
 {
     constexpr double most = 365.0 * SECS_PER_DAY * USECS_PER_SEC;
-    const double exact =
-        static_cast<double>(interval.time) +
-        (static_cast<double>(interval.month) * DAYS_PER_MONTH + static_cast<double>(interval.day)) * SECS_PER_DAY * USECS_PER_SEC;
+    const double exact = static_cast<double>(interval.time) +
+                         (static_cast<double>(interval.month) * DAYS_PER_MONTH + static_cast<double>(interval.day)) *
+                             SECS_PER_DAY * USECS_PER_SEC;
     return static_cast<int64>(std::min(exact, most));
 }
 
 void require_fresh_snapshots()
 {
     if (IsolationUsesXactSnapshot())
-        throw pg::Error(ERRCODE_ACTIVE_SQL_TRANSACTION, "cannot wait for a position in a transaction with isolation level " +
-                                                            std::string(IsolationIsSerializable() ? "serializable"
-                                                                                                  : "repeatable read"))
+        throw pg::Error(ERRCODE_ACTIVE_SQL_TRANSACTION,
+                        "cannot wait for a position in a transaction with isolation level " +
+                            std::string(IsolationIsSerializable() ? "serializable" : "repeatable read"))
             .detail("Its snapshot would never show what is waited for.")
             .hint("Call readmodel.wait_for() in a READ COMMITTED transaction, before the one that reads.");
 }
@@ -129,7 +129,8 @@ void sleep_at_most(long milliseconds)
                 ConditionVariableTimedSleep(&shared->progress, milliseconds, PG_WAIT_EXTENSION);
             else
             {
-                (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+                (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+                                PG_WAIT_EXTENSION);
                 ResetLatch(MyLatch);
             }
             CHECK_FOR_INTERRUPTS();

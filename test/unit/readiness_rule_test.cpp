@@ -14,6 +14,7 @@ ReadinessFacts caught_up()
     facts.live = true;
     facts.checkpoint = 100;
     facts.preloaded = true;
+    facts.launcher_alive = true;
     facts.tail_alive = true;
     facts.held = true;
     facts.reached = true;
@@ -111,9 +112,11 @@ TEST(ReadinessRule, WithoutAMoverTheReasonNamesTheSetting)
         {[](ReadinessFacts &f) { f.enabled = false; }, "no_worker:", "readmodel.enabled"},
         {[](ReadinessFacts &f) { f.database_listed = false; }, "no_worker:", "readmodel.databases"},
         {[](ReadinessFacts &f) { f.tail_alive = false; }, "no_worker:", "tail worker"},
+        {[](ReadinessFacts &f) { f.tail_alive = f.launcher_alive = false; }, "no_slot:", "max_worker_processes"},
         {[](ReadinessFacts &f) { f.tail_alive = false, f.tail_no_slot = true; }, "no_slot:", "max_worker_processes"},
         {[](ReadinessFacts &f) { f.rebuild_wanted = f.rebuild_no_slot = true; }, "no_slot:", "max_worker_processes"},
-        {[](ReadinessFacts &f) { f.rebuild_wanted = true, f.rebuilds_allowed = false; }, "no_slot:", "readmodel.max_rebuild_workers"},
+        {[](ReadinessFacts &f) { f.rebuild_wanted = true, f.rebuilds_allowed = false; },
+         "no_slot:", "readmodel.max_rebuild_workers"},
         {[](ReadinessFacts &f) { f.version_mismatch = true; }, "version:", "ALTER EXTENSION"},
     };
     for (const Case &c : cases)
