@@ -65,6 +65,12 @@ public:
     bool empty() const { return count == 0; }
     TupleDesc descriptor() const { return table->tupdesc; }
 
+    // All columns of a row at once.
+    void deform(uint64 row, Datum *values, bool *nulls) const
+    {
+        heap_deform_tuple(table->vals[row], table->tupdesc, values, nulls);
+    }
+
     // Column numbers start at 1, as in PostgreSQL.
     std::optional<Datum> get(uint64 row, int column) const
     {

@@ -113,7 +113,7 @@ void Fold::select(const source::EventPage &page, const MaybePosition &cursor, st
             {
                 if (cursor && positions[at] <= *cursor)
                     continue;
-                const EventValues event = page.event(at);
+                const EventValues &event = page.event(at);
                 if (!wanted(event))
                     continue;
                 MemoryContextReset(event_context.get());

@@ -23,7 +23,7 @@ public:
     Position last() const { return ordered.back(); }
 
     // The columns of one event, as a key expression takes them; text, jsonb as stored (perhaps toasted).
-    query::EventValues event(size_t index) const;
+    const query::EventValues &event(size_t index) const { return events[index]; }
 
     // Forgets the events from `count` on: they are not settled.
     void truncate(size_t count)
@@ -39,6 +39,7 @@ public:
 private:
     pg::Rows rows;
     std::vector<Position> ordered;
+    std::vector<query::EventValues> events;
     bool no_more = true;
 };
 
