@@ -5,7 +5,7 @@
 #include "query/source_view.hpp"
 #include "query/visibility.hpp"
 #include "settings.hpp"
-#include "worker/worker_process.hpp"
+#include "worker/session_settings.hpp"
 
 namespace query
 {

@@ -12,6 +12,7 @@
 #include "pg/locks.hpp"
 #include "pg/transaction.hpp"
 #include "settings.hpp"
+#include "worker/session_settings.hpp"
 #include "worker/shared.hpp"
 #include "worker/wakeup.hpp"
 #include "worker/worker_process.hpp"
@@ -117,7 +118,7 @@ private:
     bool warned_of_room = false;
     std::map<Oid, Started> tails;
     std::map<uint64, Started> rebuilds; // by lane
-    std::map<Oid, TimestampTz> absent; // databases without the extension, and when to look again
+    std::map<Oid, TimestampTz> absent;  // databases without the extension, and when to look again
 };
 
 // Registers a worker with the postmaster; nothing if there is no slot for it.

@@ -11,6 +11,8 @@
 #include "pg/locks.hpp"
 #include "pg/transaction.hpp"
 #include "settings.hpp"
+#include "worker/extension_use.hpp"
+#include "worker/session_settings.hpp"
 #include "worker/shared.hpp"
 #include "worker/wakeup.hpp"
 
@@ -24,8 +26,6 @@ namespace worker
 
 namespace
 {
-
-constexpr const char *extension_name = "pg_readmodel";
 
 // How often the watchdog looks after work in progress once SIGTERM has come, and after how many looks it ends the
 // process.
@@ -46,7 +46,6 @@ bool is_rebuild = false;
 timer_t watchdog;
 TimestampTz next_check = 0;
 bool stopping = false;
-Oid extension = InvalidOid;
 
 // Whether the slot is still the one that this process was started for.
 bool owns_slot(const RebuildSlot *slot)
@@ -136,40 +135,6 @@ void update_slot(void (*change)(DatabaseSlot &))
         change(*slot);
 }
 
-// Overrides what the database or the roles may have set; a reload does not undo it.
-void apply_settings()
-{
-    pg::call(
-        []
-        {
-            static constexpr const char *fixed[][2] = {
-                {"role", "none"},
-                {"search_path", "pg_catalog, pg_temp"},
-                {"row_security", "off"},
-                {"default_transaction_isolation", "read committed"},
-                {"default_transaction_read_only", "off"},
-                {"default_transaction_deferrable", "off"},
-                {"session_replication_role", "origin"},
-                {"statement_timeout", "0"},
-                {"idle_in_transaction_session_timeout", "0"},
-                {"idle_session_timeout", "0"},
-            };
-            for (const auto &[name, value] : fixed)
-                SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
-            SetConfigOption("application_name", MyBgworkerEntry->bgw_type, PGC_SUSET, PGC_S_OVERRIDE);
-            SetConfigOption("lock_timeout", psprintf("%d", settings::lock_timeout), PGC_SUSET, PGC_S_OVERRIDE);
-            SetConfigOption("synchronous_commit", GetConfigOption("readmodel.synchronous_commit", false, false),
-                            PGC_SUSET, PGC_S_OVERRIDE);
-        });
-}
-
-void reload_settings()
-{
-    ConfigReloadPending = false;
-    pg::call([] { ProcessConfigFile(PGC_SIGHUP); });
-    apply_settings();
-}
-
 // Armed by SIGTERM's handler (timer_settime may be called there, PostgreSQL's timeouts may not), so it costs nothing
 // before.
 void create_watchdog()
@@ -184,85 +149,6 @@ void create_watchdog()
             if (timer_create(CLOCK_MONOTONIC, &event, &watchdog) != 0)
                 ereport(ERROR, (errmsg("could not create a timer: %m")));
         });
-}
-
-// What pg_extension says: InvalidOid if the extension is not there, and whether its version is the library's.
-struct Extension
-{
-    Oid oid;
-    bool same_version;
-};
-
-Extension look_up_extension()
-{
-    return pg::call(
-        []
-        {
-            Extension found{InvalidOid, false};
-            ScanKeyData key;
-            ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
-                        CStringGetDatum(extension_name));
-            const Relation catalog = table_open(ExtensionRelationId, AccessShareLock);
-            // pg_extension has no system cache, so the scan takes a new catalog snapshot.
-            const SysScanDesc scan = systable_beginscan(catalog, ExtensionNameIndexId, true, nullptr, 1, &key);
-            if (const HeapTuple tuple = systable_getnext(scan); HeapTupleIsValid(tuple))
-            {
-                bool is_null = false;
-                const Datum version =
-                    heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(catalog), &is_null);
-                found.oid = reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->oid;
-                if (!is_null)
-                {
-                    char *const shown = TextDatumGetCString(version);
-                    found.same_version = std::strcmp(shown, READMODEL_VERSION) == 0;
-                    pfree(shown);
-                }
-            }
-            systable_endscan(scan);
-            table_close(catalog, AccessShareLock);
-            return found;
-        });
-}
-
-// Until the end of the transaction; false if another session changes or drops the extension.
-bool lock_extension(Oid oid)
-{
-    return pg::call(
-        [&]
-        {
-            LOCKTAG tag;
-            SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, oid, 0);
-            if (LockAcquire(&tag, AccessShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-                return false;
-            AcceptInvalidationMessages();
-            return true;
-        });
-}
-
-enum class Usable
-{
-    yes,
-    absent,
-    busy,
-    other_version,
-};
-
-// In a transaction. With `yes` the extension stays until the transaction ends.
-Usable use_extension()
-{
-    const Oid known = OidIsValid(extension) ? extension : look_up_extension().oid;
-    extension = InvalidOid;
-    if (!OidIsValid(known))
-        return Usable::absent;
-    if (!lock_extension(known))
-        return Usable::busy;
-    const Extension now = look_up_extension();
-    if (!OidIsValid(now.oid))
-        return Usable::absent;
-    if (now.oid != known)
-        return Usable::busy; // dropped and created again: whoever worked with the old one begins anew
-    extension = known;
-    return now.same_version ? Usable::yes : Usable::other_version;
 }
 
 // A tail worker waits here, idle and holding nothing, while the extension is being changed or has another version.
@@ -436,7 +322,7 @@ bool WorkerProcess::stop_requested()
         pg::check_for_interrupts();
     if (unlikely(ConfigReloadPending))
     {
-        reload_settings();
+        reload_session_settings();
         next_check = 0;
     }
     if (sigterm_came)
@@ -553,29 +439,6 @@ bool WorkerProcess::terminating() noexcept
     return sigterm_came;
 }
 
-bool database_is_listed(const char *name)
-{
-    if (!settings::databases || settings::databases[0] == '\0')
-        return true;
-    return pg::call(
-        [&]
-        {
-            char *const copy = pstrdup(settings::databases);
-            List *names = NIL;
-            bool listed = false;
-            // A list that does not parse was refused when it was set.
-            if (SplitIdentifierString(copy, ',', &names))
-            {
-                ListCell *cell;
-                foreach (cell, names)
-                    listed |= std::strcmp(static_cast<const char *>(lfirst(cell)), name) == 0;
-            }
-            list_free(names);
-            pfree(copy);
-            return listed;
-        });
-}
-
 namespace
 {
 
@@ -603,7 +466,7 @@ void worker_main(bool rebuild)
             BackgroundWorkerInitializeConnectionByOid(start.database, InvalidOid, 0);
         });
     connected = true;
-    apply_settings();
+    apply_session_settings();
     pg::call(
         []
         {

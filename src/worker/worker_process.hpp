@@ -84,7 +84,4 @@ void run_rebuild(WorkerProcess &process, uint64 lane);      // rebuild_worker.cp
 // Registers the launcher; for _PG_init in the postmaster.
 void register_launcher();
 
-// True when the settings give this database workers.
-bool database_is_listed(const char *name);
-
 } // namespace worker
