@@ -67,7 +67,7 @@ CREATE DOMAIN order_ids AS order_id[];
 SELECT (key_of($$stream::order_id$$)).result;
 SELECT (key_of($$ARRAY[stream]::order_ids$$)).result;
 -- a default argument is looked at too
-CREATE FUNCTION keyed(text, double precision DEFAULT random()) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT $1 $$;
+CREATE FUNCTION keyed(text, double precision DEFAULT random()) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1; END $$;
 SELECT (key_of('keyed(stream)')).result;
 -- what is outside of pg_catalog is written with its schema, whatever the path
 CREATE SCHEMA key_schema;
@@ -78,9 +78,11 @@ SELECT (key_of('shorten(stream)')).result;
 SELECT (key_of('stream ### type')).result;
 RESET search_path;
 SELECT (key_of('shorten(stream)')).result;
--- temporary functions and types are not what the workers see
+-- the workers see no temporary functions and types
 CREATE TYPE pg_temp.mood AS ENUM ('a');
+CREATE FUNCTION pg_temp.mooded(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1; END $$;
 SELECT (key_of($$'a'::mood::text$$)).result;
+SELECT (key_of($$pg_temp.mooded(stream)$$)).result;
 \pset format aligned
 \pset tuples_only off
 -- nothing was left behind

@@ -59,6 +59,8 @@ void check_updater(Oid updater)
         wrong = psprintf("It returns %s.", format_type_be(function->prorettype));
     else if (function->proisstrict)
         wrong = "It is STRICT, so it would not be called for an instance's first event, when the state is NULL.";
+    else if (isAnyTempNamespace(function->pronamespace))
+        wrong = "It is temporary, and the workers that call it have sessions of their own.";
     if (wrong)
         ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("function %s cannot be an updater", name),
                         errdetail("%s", wrong),

@@ -111,6 +111,31 @@ Node *parse_one_expression(const char *text)
     return target->val;
 }
 
+bool is_temporary_function(Oid function, void *)
+{
+    return isAnyTempNamespace(get_func_namespace(function));
+}
+
+// Another session, such as a worker's, has no temporary functions and types, or others of the same names.
+bool uses_temporary_object(Node *node, void *context)
+{
+    if (!node)
+        return false;
+    if (check_functions_in_node(node, is_temporary_function, context))
+        return true;
+    if (!IsA(node, List))
+    {
+        const HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(exprType(node)));
+        const bool temporary =
+            HeapTupleIsValid(tuple) && isAnyTempNamespace(reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple))->typnamespace);
+        if (HeapTupleIsValid(tuple))
+            ReleaseSysCache(tuple);
+        if (temporary)
+            return true;
+    }
+    return expression_tree_walker(node, pg::any_function(uses_temporary_object), context);
+}
+
 struct ParsedKey
 {
     Node *expression; // of the type below, collations assigned, not planned
@@ -183,6 +208,9 @@ ParsedKey parse_key(const char *text)
         elog(ERROR, "could not coerce a key of type %s", format_type_be(actual));
     assign_expr_collations(state, key.expression);
 
+    if (uses_temporary_object(key.expression, nullptr))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("key expression uses a temporary function or type"),
+                        errdetail("The workers that evaluate it have sessions of their own.")));
     // After planning, because arguments by default and inlined functions are seen only then.
     if (contain_volatile_functions_after_planning(reinterpret_cast<Expr *>(key.expression)))
         ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("functions in a key expression must not be volatile"),
@@ -216,6 +244,9 @@ KeyCheck check_key(const std::string &text)
             named.done();
             return parsed;
         });
+
+    // Compiled once, for the current user's right to execute the functions in it.
+    (void)KeyExpression(text, key.type, key.is_array);
 
     // Names print with their schema where the path does not lead to them, so the text means the same under any path.
     const Oid event_type = catalog_relation("event");

@@ -47,6 +47,11 @@ void check_schema(const std::string &schema)
 Oid create_view(const std::string &schema, const std::string &name, int32 generation_id, Oid state_table)
 {
     check_schema(schema);
+    if (OidIsValid(relation_in(schema, name)))
+        throw pg::Error(ERRCODE_DUPLICATE_TABLE,
+                        "relation " + pg::shown(name) + " already exists in schema " + pg::shown(schema))
+            .detail("The view of a query has the query's name.")
+            .hint("Give the query another name, or its view another schema with the option \"schema\".");
     const std::string create = "CREATE VIEW " + pg::quoted(schema, name) + " (id, state, position, updated_at)" +
                                view_body(generation_id, state_table);
     if (schema == "readmodel")
