@@ -78,6 +78,7 @@ extern "C" {
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "common/cryptohash.h"
+#include "common/int.h"
 #include "common/hashfn.h"
 #include "common/pg_prng.h"
 #include "common/sha2.h"
