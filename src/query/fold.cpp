@@ -131,7 +131,7 @@ void Fold::select(const source::EventPage &page, const MaybePosition &cursor, st
 }
 
 // Calls the updater for each selected event, in order.
-void Fold::apply(const source::EventPage &page, std::vector<Selected> &selected, size_t &at, int64 &applied)
+void Fold::apply(const source::EventPage &page, std::vector<Selected> &selected, size_t &at, int64 &applied, bool &left)
 {
     FmgrInfo updater;
     pg::call([&] { fmgr_info_cxt(generation.definition.updater_oid, &updater, page_context.get()); });
@@ -144,6 +144,11 @@ void Fold::apply(const source::EventPage &page, std::vector<Selected> &selected,
             for (const Selected &event : selected)
             {
                 at = event.index;
+                if (worker::WorkerProcess::should_leave_page())
+                {
+                    left = true;
+                    return;
+                }
                 CHECK_FOR_INTERRUPTS();
                 MemoryContextReset(event_context.get());
                 MemoryContext const previous = MemoryContextSwitchTo(event_context.get());
@@ -213,6 +218,7 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
                             });
     };
 
+    bool left = false; // before the end of the page, since the worker is wanted elsewhere
     guarded([&] { select(page, cursor, selected, at); });
     const std::optional<pg::PgError> key_error = error;
     const size_t key_stop = at;
@@ -232,15 +238,15 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
         unknown.erase(std::unique(unknown.begin(), unknown.end()), unknown.end());
         store.load(unknown, cache);
 
-        guarded([&] { apply(page, selected, at, result.events); });
-        if (!error)
+        guarded([&] { apply(page, selected, at, result.events, left); });
+        if (!error && !left)
         {
             error = key_error;
             at = key_stop;
         }
     }
 
-    if (!error)
+    if (!error && !left)
     {
         result.last = page.last();
         return result;
@@ -248,6 +254,11 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
     const Position position = page.positions()[std::min(at, page.size() - 1)];
     if (at > 0)
         result.last = page.positions()[at - 1];
+    if (left)
+    {
+        result.stop = FoldStop{FoldStop::Kind::interrupted, "", position, "", ""};
+        return result;
+    }
     FoldStop stop{FoldStop::Kind::updater, "updater_error", position, error->sqlstate_text(), std::string(error->message())};
     if (error->sqlstate() == ERRCODE_QUERY_CANCELED && worker::WorkerProcess::terminating())
         stop.kind = FoldStop::Kind::interrupted;

@@ -72,7 +72,7 @@ private:
 
     bool wanted(const EventValues &event) const;
     void select(const source::EventPage &page, const MaybePosition &cursor, std::vector<Selected> &selected, size_t &at);
-    void apply(const source::EventPage &page, std::vector<Selected> &selected, size_t &at, int64 &applied);
+    void apply(const source::EventPage &page, std::vector<Selected> &selected, size_t &at, int64 &applied, bool &left);
 
     const Generation &generation;
     StateCache cache;

@@ -245,7 +245,9 @@ void RebuildWorker::leave_those_that_stopped()
 {
     bool any = false;
     for (const auto &member : lane->members())
-        if (member->stop)
+        if (member->stop && member->stop->kind == query::FoldStop::Kind::interrupted)
+            member->stop.reset(); // it stands where it left the page, which is flushed
+        else if (member->stop)
         {
             assign(member->generation.id, Assignment::none);
             any = true;

@@ -516,6 +516,8 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up)
             reload_wanted = true;
             continue;
         }
+        if (member.stop && member.stop->kind == query::FoldStop::Kind::interrupted)
+            member.stop.reset(); // it stands where it left the page, which is committed
         if (member.stop)
         {
             publish_block(member.generation.id, Block::transient, 0, member.stop->message);

@@ -439,6 +439,20 @@ bool WorkerProcess::terminating() noexcept
     return sigterm_came;
 }
 
+bool WorkerProcess::should_leave_page()
+{
+    if (!connected)
+        return false;
+    if (sigterm_came)
+        return true;
+    static TimestampTz next_look = 0;
+    const TimestampTz now = GetCurrentTimestamp();
+    if (now < next_look)
+        return false;
+    next_look = now + USECS_PER_SEC;
+    return pg::database_is_wanted(MyDatabaseId);
+}
+
 namespace
 {
 

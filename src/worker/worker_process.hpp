@@ -74,6 +74,10 @@ public:
 
     // True once SIGTERM has come, also inside a transaction.
     static bool terminating() noexcept;
+
+    // True when a page should not be folded to its end: SIGTERM, or a DDL on the database (looked for every second) that will
+    // not wait for a slow updater. For between two events; false in a session that is no worker.
+    static bool should_leave_page();
 };
 
 // What the processes do once they are up; they return to end, and throw to be restarted with backoff. A rebuild worker takes
