@@ -21,6 +21,11 @@ std::string_view PgError::message() const noexcept
     return what();
 }
 
+std::string Failure::code_text() const
+{
+    return unpack_sql_state(code());
+}
+
 std::string PgError::sqlstate_text() const
 {
     return unpack_sql_state(sqlstate());

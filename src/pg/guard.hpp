@@ -15,8 +15,17 @@
 namespace pg
 {
 
+// Any error with an SQLSTATE: PostgreSQL's or our own.
+class Failure : public std::exception
+{
+public:
+    virtual int code() const noexcept = 0;
+    std::string_view text() const noexcept { return what(); }
+    std::string code_text() const;
+};
+
 // A PostgreSQL error, whole, while it travels through C++. Copies share one ErrorData.
-class PgError : public std::exception
+class PgError : public Failure
 {
 public:
     // Takes over `context`, in which `data` and all that it points to lives.
@@ -24,6 +33,7 @@ public:
 
     const char *what() const noexcept override;
 
+    int code() const noexcept override { return sqlstate(); }
     int sqlstate() const noexcept { return data().sqlerrcode; }
     std::string_view message() const noexcept;
     std::string sqlstate_text() const;
@@ -46,7 +56,7 @@ private:
 };
 
 // An error of our own, raised from C++. SQLSTATE by MAKE_SQLSTATE or ERRCODE_..
-struct Error : public std::exception
+struct Error : public Failure
 {
     int sqlstate;
     std::string message_text;
@@ -64,6 +74,7 @@ struct Error : public std::exception
         hint_text = std::move(text);
         return std::move(*this);
     }
+    int code() const noexcept override { return sqlstate; }
     const char *what() const noexcept override { return message_text.c_str(); }
 };
 

@@ -1,5 +1,6 @@
 #include "query/generation.hpp"
 
+#include "pg/locks.hpp"
 #include "pg/sqlstate.hpp"
 #include "query/catalog.hpp"
 #include "query/new_generation.hpp"
@@ -93,14 +94,15 @@ void take_over(const Generation &generation)
     Oid table = InvalidOid;
     {
         const CatalogScope scope;
-        // Locks the query's row: a define_query that makes a newer generation comes before or after this, not in between.
+        // Locks the query's row: a define_query that makes a newer generation comes before or after this, not in between. The
+        // rows come before the view, as in drop_query, and nothing is waited for: the caller tries again.
         const pg::Rows rows = pg::execute(
             "SELECT q.newest = g.generation, q.serving = g.generation, v.oid, t.oid"
             "  FROM readmodel_catalog.query q"
             "  JOIN readmodel_catalog.generation g USING (query_id)"
             "  LEFT JOIN pg_class v ON v.oid = q.view"
             "  LEFT JOIN pg_class t ON t.oid = g.state_table"
-            " WHERE g.generation_id = $1 FOR NO KEY UPDATE OF q, g",
+            " WHERE g.generation_id = $1 FOR NO KEY UPDATE OF q, g NOWAIT",
             pg::Args().integer(generation.id));
         if (rows.empty())
             throw pg::Error(readmodel::sqlstate::no_such_object, "generation " + std::to_string(generation.number) + " of query " +
@@ -119,6 +121,10 @@ void take_over(const Generation &generation)
     // A view that its owner dropped stays away until define_query makes it again, for what serves then.
     if (view && OidIsValid(*view))
     {
+        // Not waiting for the view's readers, so that no other reader queues behind us.
+        if (!pg::try_lock(*view, AccessExclusiveLock))
+            throw pg::Error(ERRCODE_LOCK_NOT_AVAILABLE, "could not obtain lock on view " + pg::relation_name(*view))
+                .detail("A reader holds it. The takeover is tried again.");
         const bool recreate =
             pg::call([&] { return get_atttype(*view, 1); }) != type_oid(generation.definition.key_type);
         if (recreate)

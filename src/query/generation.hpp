@@ -64,7 +64,8 @@ struct Generation
 std::vector<Generation> load_generations();
 
 // The rest of a rebuild: makes the generation live and, where it is the newest, the serving one: view, serving generation and
-// phase change in this transaction. Locks the view; throws 55P03 when a reader holds it longer than lock_timeout.
+// phase change in this transaction. Waits for nobody: throws 55P03 when a reader of the view or a
+// define_query is in the way.
 void take_over(const Generation &generation);
 
 // Records when the rebuild of a generation began, the first time that a lane takes it up.

@@ -147,17 +147,17 @@ void RebuildWorker::run()
             assign(changed.generation_id, Assignment::none);
             wake_tail();
         }
-        catch (const pg::PgError &error)
+        catch (const pg::Failure &error)
         {
             if (lane)
                 for (const auto &member : lane->members())
                     publish_block(member->generation.id,
-                                  error.sqlstate() == ERRCODE_LOCK_NOT_AVAILABLE ? Block::lock : Block::transient, 0,
-                                  error.message());
+                                  error.code() == ERRCODE_LOCK_NOT_AVAILABLE ? Block::lock : Block::transient, 0,
+                                  error.text());
             if (++failures > most_retries)
                 throw;
-            pg::log(WARNING, "a rebuild could not go on: " + std::string(error.message()),
-                    "SQLSTATE " + error.sqlstate_text() + ". It is tried again.");
+            pg::log(WARNING, "a rebuild could not go on: " + std::string(error.text()),
+                    "SQLSTATE " + error.code_text() + ". It is tried again.");
             process.sleep(retry_ms * failures);
         }
     }

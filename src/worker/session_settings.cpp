@@ -21,6 +21,7 @@ void apply_session_settings()
                 {"statement_timeout", "0"},
                 {"idle_in_transaction_session_timeout", "0"},
                 {"idle_session_timeout", "0"},
+                {"deadlock_timeout", "100ms"}, // before the user's: in a deadlock the worker gives way
             };
             for (const auto &[name, value] : fixed)
                 SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);

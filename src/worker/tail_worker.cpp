@@ -159,9 +159,9 @@ void TailWorker::reload()
         }
         transaction.commit();
     }
-    catch (const pg::PgError &error)
+    catch (const pg::Failure &error)
     {
-        pg::log(WARNING, "pg_readmodel could not load its definitions: " + std::string(error.message()));
+        pg::log(WARNING, "pg_readmodel could not load its definitions: " + std::string(error.text()));
         reload_at = in_ms(1000);
     }
     watched_count = 0;
@@ -387,7 +387,7 @@ TailWorker::Progress TailWorker::step(TailSource &tail)
         tail.lane.remove(changed.generation_id);
         reload_wanted = true;
     }
-    catch (const pg::PgError &error)
+    catch (const pg::Failure &error)
     {
         step_failed(tail, error);
     }
@@ -540,19 +540,20 @@ bool TailWorker::take_over(Member &member)
     {
         pg::Transaction transaction;
         process.enter_transaction();
-        // Not waiting for the view's readers, so that nobody queues behind us.
-        if (OidIsValid(member.generation.view) && !pg::try_lock(member.generation.view, AccessExclusiveLock))
-            return false;
         {
             const pg::FreshSnapshot snapshot;
             query::take_over(member.generation);
         }
         transaction.commit();
     }
-    catch (const pg::PgError &error)
+    catch (const pg::Failure &error)
     {
-        publish_block(member.generation.id, block_of(error.sqlstate()), 0, error.message());
-        reload_wanted = !query::is_transient(error.sqlstate());
+        // A reader of the view or a define_query in progress is ordinary: the next step tries again.
+        if (!query::is_transient(error.code()))
+        {
+            publish_block(member.generation.id, block_of(error.code()), 0, error.text());
+            reload_wanted = true;
+        }
         return false;
     }
     member.generation.phase = query::Phase::live;
@@ -561,10 +562,10 @@ bool TailWorker::take_over(Member &member)
     return true;
 }
 
-void TailWorker::step_failed(TailSource &tail, const pg::PgError &error)
+void TailWorker::step_failed(TailSource &tail, const pg::Failure &error)
 {
     tail.lane.abandon();
-    const Block block = block_of(error.sqlstate());
+    const Block block = block_of(error.code());
     int blocker = 0;
     if (block == Block::lock)
     {
@@ -573,11 +574,11 @@ void TailWorker::step_failed(TailSource &tail, const pg::PgError &error)
         transaction.commit();
     }
     for (const auto &member : tail.lane.members())
-        publish_block(member->generation.id, block, blocker, error.message());
+        publish_block(member->generation.id, block, blocker, error.text());
     if (tail.failures == 0)
         pg::log(WARNING, "the tail of source " + pg::shown(tail.config.name) + " could not go on: " +
-                             std::string(error.message()),
-                "SQLSTATE " + error.sqlstate_text() + ". It is tried again.");
+                             std::string(error.text()),
+                "SQLSTATE " + error.code_text() + ". It is tried again.");
     const long delay = std::min(shortest_retry_ms << std::min(tail.failures, 10), longest_retry_ms);
     tail.failures++;
     tail.not_before = in_ms(delay);
@@ -601,7 +602,7 @@ void TailWorker::flush_all()
             }
             transaction.commit();
         }
-        catch (const pg::PgError &)
+        catch (const pg::Failure &)
         {
             return;
         }

@@ -65,7 +65,7 @@ private:
     void after_commit(TailSource &tail, bool caught_up);
     bool take_over(Member &member);
     void updater_changed(TailSource &tail, int32 generation_id);
-    void step_failed(TailSource &tail, const pg::PgError &error);
+    void step_failed(TailSource &tail, const pg::Failure &error);
     void flush_all();
     long pause(bool announced);
 
