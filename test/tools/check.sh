@@ -55,10 +55,14 @@ run_pg_regress()
 
 run_regress()
 {
-    local tests work=$TA_DIR/regress
+    local tests test work=$TA_DIR/regress
     read -r -a tests <<<"$(make_variable REGRESS)"
     mkdir -p "$work/out"
     cp -R "$TA_TOP/sql" "$TA_TOP/expected" "$work/"
+    # pg_regress stops altogether where an expected file is missing; with an empty one the test fails with its whole output.
+    for test in "${tests[@]}"; do
+        [ -e "$work/expected/$test.out" ] || : >"$work/expected/$test.out"
+    done
     run_pg_regress "$PGXS_DIR/src/test/regress/pg_regress" "$work" \
         --dbname=contrib_regression --load-extension=pg_readmodel "${tests[@]}"
 }
