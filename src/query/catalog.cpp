@@ -59,8 +59,8 @@ void lock_query_name(const std::string &name)
     pg::call(
         [&]
         {
-            const uint32 hash = DatumGetUInt32(hash_any(reinterpret_cast<const unsigned char *>(name.data()),
-                                                        static_cast<int>(name.size())));
+            const uint32 hash = DatumGetUInt32(
+                hash_any(reinterpret_cast<const unsigned char *>(name.data()), static_cast<int>(name.size())));
             LockDatabaseObject(queries, hash, 0, ExclusiveLock);
         });
 }
@@ -69,19 +69,19 @@ std::optional<QueryRow> find_query(const std::string &name)
 {
     const CatalogScope scope;
     const LatestSnapshot snapshot;
-    const pg::Rows rows = pg::execute(
-        "SELECT q.query_id, q.source_id, s.name, c.oid, coalesce(c.relowner, t.relowner), q.options::text, q.newest, q.serving"
-        "  FROM readmodel_catalog.query q"
-        "  JOIN readmodel_catalog.source s USING (source_id)"
-        "  LEFT JOIN pg_class c ON c.oid = q.view"
-        "  LEFT JOIN LATERAL (SELECT r.relowner"
-        "                       FROM readmodel_catalog.generation g"
-        "                       JOIN pg_class r ON r.oid = g.state_table"
-        "                      WHERE g.query_id = q.query_id"
-        "                      ORDER BY g.generation = q.serving DESC, g.generation DESC"
-        "                      LIMIT 1) t ON true"
-        " WHERE q.name = $1",
-        pg::Args().text(name), true);
+    const pg::Rows rows = pg::execute("SELECT q.query_id, q.source_id, s.name, c.oid, coalesce(c.relowner, "
+                                      "t.relowner), q.options::text, q.newest, q.serving"
+                                      "  FROM readmodel_catalog.query q"
+                                      "  JOIN readmodel_catalog.source s USING (source_id)"
+                                      "  LEFT JOIN pg_class c ON c.oid = q.view"
+                                      "  LEFT JOIN LATERAL (SELECT r.relowner"
+                                      "                       FROM readmodel_catalog.generation g"
+                                      "                       JOIN pg_class r ON r.oid = g.state_table"
+                                      "                      WHERE g.query_id = q.query_id"
+                                      "                      ORDER BY g.generation = q.serving DESC, g.generation DESC"
+                                      "                      LIMIT 1) t ON true"
+                                      " WHERE q.name = $1",
+                                      pg::Args().text(name), true);
     if (rows.empty())
         return std::nullopt;
     QueryRow query;
@@ -119,7 +119,8 @@ void require_owner(const QueryRow &query)
 {
     if (pg::call([&] { return has_privs_of_role(GetUserId(), query.owner); }))
         return;
-    const std::string owner = pg::call([&] { return static_cast<const char *>(GetUserNameFromId(query.owner, false)); });
+    const std::string owner =
+        pg::call([&] { return static_cast<const char *>(GetUserNameFromId(query.owner, false)); });
     throw pg::Error(ERRCODE_INSUFFICIENT_PRIVILEGE, "must be owner of query " + pg::shown(query.name))
         .detail("It belongs to role " + pg::shown(owner) + ", the owner of its view.");
 }

@@ -40,14 +40,15 @@ int32 create_query(const std::string &name, const CheckedDefinition &checked)
         const CatalogScope scope;
         // Under REPEATABLE READ a query that was defined after our snapshot is not to be seen; find_query has seen that there is
         // none, and the lock on its name keeps it so.
-        const pg::Rows rows = pg::execute("INSERT INTO readmodel_catalog.query (name, source_id, view, options, newest, serving)"
-                                          " VALUES ($1, $2, $3, $4::jsonb, $5, $5) RETURNING query_id",
-                                          pg::Args()
-                                              .text(name)
-                                              .integer(checked.source_id)
-                                              .regclass(view)
-                                              .text(checked.options.stored)
-                                              .integer(number));
+        const pg::Rows rows =
+            pg::execute("INSERT INTO readmodel_catalog.query (name, source_id, view, options, newest, serving)"
+                        " VALUES ($1, $2, $3, $4::jsonb, $5, $5) RETURNING query_id",
+                        pg::Args()
+                            .text(name)
+                            .integer(checked.source_id)
+                            .regclass(view)
+                            .text(checked.options.stored)
+                            .integer(number));
         query_id = *rows.integer(0, 1);
     }
     insert_generation(generation_id, query_id, number, table, checked.definition, checked.hash);
@@ -63,14 +64,13 @@ void check_same_source(const QueryRow &query, const CheckedDefinition &checked)
             .hint("Give the new query another name, or call readmodel.drop_query first.");
 }
 
-
 std::optional<int32> find_generation(const QueryRow &query, const std::string &hash)
 {
     const CatalogScope scope;
     const LatestSnapshot snapshot;
-    const pg::Rows rows =
-        pg::execute("SELECT max(generation) FROM readmodel_catalog.generation WHERE query_id = $1 AND definition_hash = $2",
-                    pg::Args().integer(query.id).text(hash), true);
+    const pg::Rows rows = pg::execute(
+        "SELECT max(generation) FROM readmodel_catalog.generation WHERE query_id = $1 AND definition_hash = $2",
+        pg::Args().integer(query.id).text(hash), true);
     return rows.integer(0, 1);
 }
 
@@ -81,8 +81,9 @@ void check_key_can_change(const QueryRow &query, KeyType key_type)
         return;
     const std::string dependents = dependents_of_view(query.view);
     if (!dependents.empty())
-        throw pg::Error(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
-                        "cannot change the key type of query " + pg::shown(query.name) + " because other objects depend on its view")
+        throw pg::Error(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST, "cannot change the key type of query " +
+                                                                   pg::shown(query.name) +
+                                                                   " because other objects depend on its view")
             .detail("They are: " + dependents + ".")
             .hint("Drop them first, or give the new query another name.");
 }
@@ -99,16 +100,7 @@ int32 add_generation(const QueryRow &query, const CheckedDefinition &checked)
 bool apply_options(const QueryRow &query, const Options &options)
 {
     bool changed = false;
-    {
-        const CatalogScope scope;
-        changed = pg::execute("SELECT $1::jsonb <> $2::jsonb", pg::Args().text(query.options).text(options.stored), true)
-                      .boolean(0, 1);
-        if (changed)
-            require_one_row(pg::execute("UPDATE readmodel_catalog.query SET options = $2::jsonb WHERE query_id = $1 RETURNING 1",
-                                        pg::Args().integer(query.id).text(options.stored)),
-                            query.name);
-    }
-    if (OidIsValid(query.view))
+    if (OidIsValid(query.view)) // before the row: the order of everybody's locks, see drop_query
     {
         const std::string schema = pg::call(
             [&]
@@ -121,6 +113,16 @@ bool apply_options(const QueryRow &query, const Options &options)
             move_view(query.view, options.schema);
             changed = true;
         }
+    }
+    const CatalogScope scope;
+    if (pg::execute("SELECT $1::jsonb <> $2::jsonb", pg::Args().text(query.options).text(options.stored), true)
+            .boolean(0, 1))
+    {
+        require_one_row(
+            pg::execute("UPDATE readmodel_catalog.query SET options = $2::jsonb WHERE query_id = $1 RETURNING 1",
+                        pg::Args().integer(query.id).text(options.stored)),
+            query.name);
+        changed = true;
     }
     return changed;
 }
@@ -161,9 +163,10 @@ void tell_older(const QueryRow &query, int32 number)
     pg::call(
         [&]
         {
-            ereport(NOTICE, (errmsg("this definition of query \"%s\" is generation %d, which is older than the newest, %d",
-                                    query.name.c_str(), number, query.newest),
-                             errhint("To make it the newest again: %s", call.c_str())));
+            ereport(NOTICE,
+                    (errmsg("this definition of query \"%s\" is generation %d, which is older than the newest, %d",
+                            query.name.c_str(), number, query.newest),
+                     errhint("To make it the newest again: %s", call.c_str())));
         });
 }
 

@@ -62,9 +62,10 @@ void check_updater(Oid updater)
     else if (isAnyTempNamespace(function->pronamespace))
         wrong = "It is temporary, and the workers that call it have sessions of their own.";
     if (wrong)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("function %s cannot be an updater", name),
-                        errdetail("%s", wrong),
-                        errhint("An updater is a function (state jsonb, event jsonb) RETURNS jsonb that is not STRICT.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("function %s cannot be an updater", name),
+                 errdetail("%s", wrong),
+                 errhint("An updater is a function (state jsonb, event jsonb) RETURNS jsonb that is not STRICT.")));
     ReleaseSysCache(tuple);
 
     const AclResult execute = pg_proc_aclcheck(updater, GetUserId(), ACL_EXECUTE);
@@ -90,7 +91,8 @@ std::vector<std::string> checked_event_types(Datum array)
             throw pg::Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "event_types must not contain nulls");
         const auto [type, is_new] = types.insert(pg::text_of(values[i]));
         if (!is_new)
-            throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "event_types names type " + pg::shown(*type) + " more than once");
+            throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE,
+                            "event_types names type " + pg::shown(*type) + " more than once");
     }
     return {types.begin(), types.end()};
 }
@@ -171,7 +173,8 @@ CheckedDefinition check_definition(const DefinitionArguments &arguments)
 
     pg::call([&] { check_updater(arguments.updater); });
     definition.updater_oid = arguments.updater;
-    definition.updater = pg::call([&] { return static_cast<const char *>(format_procedure_qualified(arguments.updater)); });
+    definition.updater =
+        pg::call([&] { return static_cast<const char *>(format_procedure_qualified(arguments.updater)); });
     if (arguments.event_types)
         definition.event_types = checked_event_types(*arguments.event_types);
     {

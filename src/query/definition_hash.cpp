@@ -76,13 +76,15 @@ void add_updater(CanonicalText &text, Oid updater)
         "SELECT l.lanname::text, p.prosrc, p.probin, pg_get_function_sqlbody(p.oid), p.provolatile::text,"
         "       p.prosecdef::text,"
         "       ARRAY(SELECT setting FROM unnest(p.proconfig) setting ORDER BY setting COLLATE \"C\")::text[],"
-        "       ARRAY(SELECT format_type(t, NULL) FROM unnest(p.protrftypes) t ORDER BY format_type(t, NULL) COLLATE \"C\")::text[]"
+        "       ARRAY(SELECT format_type(t, NULL) FROM unnest(p.protrftypes) t ORDER BY format_type(t, NULL) COLLATE "
+        "\"C\")::text[]"
         "  FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang"
         " WHERE p.oid = $1",
         pg::Args().oid(updater), true);
     if (rows.empty())
         throw pg::Error(ERRCODE_UNDEFINED_FUNCTION, "function with OID " + std::to_string(updater) + " does not exist");
-    const std::string signature = pg::call([&] { return static_cast<const char *>(format_procedure_qualified(updater)); });
+    const std::string signature =
+        pg::call([&] { return static_cast<const char *>(format_procedure_qualified(updater)); });
     text.item("updater", std::string_view(signature));
     text.item("language", rows.text(0, 1));
     // With a deparsed body prosrc is empty; for C and internal functions it is the symbol, and probin the library.
@@ -102,10 +104,10 @@ Node *parse_mapping(Relation events, const char *text)
         castNode(SelectStmt, linitial_node(RawStmt, raw_parser(text, RAW_PARSE_PLPGSQL_EXPR))->stmt);
     ParseState *const state = make_parsestate(nullptr);
     state->p_sourcetext = text;
-    ParseNamespaceItem *const item = addRangeTableEntryForRelation(state, events, AccessShareLock, nullptr, false, true);
+    ParseNamespaceItem *const item =
+        addRangeTableEntryForRelation(state, events, AccessShareLock, nullptr, false, true);
     addNSItemToQuery(state, item, true, true, true);
-    Node *const expression =
-        transformExpr(state, linitial_node(ResTarget, select->targetList)->val, EXPR_KIND_OTHER);
+    Node *const expression = transformExpr(state, linitial_node(ResTarget, select->targetList)->val, EXPR_KIND_OTHER);
     assign_expr_collations(state, expression);
     free_parsestate(state);
     return expression;

@@ -15,12 +15,12 @@ Oid type_oid(KeyType type)
 {
     switch (type)
     {
-        case KeyType::text:
-            return TEXTOID;
-        case KeyType::uuid:
-            return UUIDOID;
-        case KeyType::bigint:
-            break;
+    case KeyType::text:
+        return TEXTOID;
+    case KeyType::uuid:
+        return UUIDOID;
+    case KeyType::bigint:
+        break;
     }
     return INT8OID;
 }
@@ -29,12 +29,12 @@ Oid array_type_oid(KeyType type)
 {
     switch (type)
     {
-        case KeyType::text:
-            return TEXTARRAYOID;
-        case KeyType::uuid:
-            return UUIDARRAYOID;
-        case KeyType::bigint:
-            break;
+    case KeyType::text:
+        return TEXTARRAYOID;
+    case KeyType::uuid:
+        return UUIDARRAYOID;
+    case KeyType::bigint:
+        break;
     }
     return INT8ARRAYOID;
 }
@@ -43,19 +43,20 @@ std::vector<Generation> load_generations()
 {
     const CatalogScope scope;
     const pg::FreshSnapshot snapshot;
-    const pg::Rows rows = pg::execute(
-        "SELECT g.generation_id, g.generation, q.query_id, q.name, q.source_id, t.relowner, t.oid, v.oid,"
-        "       g.generation = q.newest, g.generation = q.serving, f.generation_id IS NOT NULL, g.phase,"
-        "       g.updater, to_regprocedure(g.updater)::oid, g.key_expression, g.key_type, g.key_is_array, g.event_types,"
-        "       g.search_path, c.position, c.events_applied, g.version, g.definition_hash"
-        "  FROM readmodel_catalog.generation g"
-        "  JOIN readmodel_catalog.query q USING (query_id)"
-        "  JOIN readmodel_catalog.checkpoint c USING (generation_id)"
-        "  LEFT JOIN readmodel_catalog.failure f USING (generation_id)"
-        "  LEFT JOIN pg_class t ON t.oid = g.state_table"
-        "  LEFT JOIN pg_class v ON v.oid = q.view"
-        " ORDER BY g.generation_id",
-        {}, true);
+    const pg::Rows rows =
+        pg::execute("SELECT g.generation_id, g.generation, q.query_id, q.name, q.source_id, t.relowner, t.oid, v.oid,"
+                    "       g.generation = q.newest, g.generation = q.serving, f.generation_id IS NOT NULL, g.phase,"
+                    "       g.updater, to_regprocedure(g.updater)::oid, g.key_expression, g.key_type, g.key_is_array, "
+                    "g.event_types,"
+                    "       g.search_path, c.position, c.events_applied, g.version, g.definition_hash"
+                    "  FROM readmodel_catalog.generation g"
+                    "  JOIN readmodel_catalog.query q USING (query_id)"
+                    "  JOIN readmodel_catalog.checkpoint c USING (generation_id)"
+                    "  LEFT JOIN readmodel_catalog.failure f USING (generation_id)"
+                    "  LEFT JOIN pg_class t ON t.oid = g.state_table"
+                    "  LEFT JOIN pg_class v ON v.oid = q.view"
+                    " ORDER BY g.generation_id",
+                    {}, true);
     std::vector<Generation> generations(rows.size());
     for (uint64 row = 0; row < rows.size(); row++)
     {
@@ -94,19 +95,20 @@ void take_over(const Generation &generation)
     Oid table = InvalidOid;
     {
         const CatalogScope scope;
-        // Locks the query's row: a define_query that makes a newer generation comes before or after this, not in between. The
-        // rows come before the view, as in drop_query, and nothing is waited for: the caller tries again.
-        const pg::Rows rows = pg::execute(
-            "SELECT q.newest = g.generation, q.serving = g.generation, v.oid, t.oid"
-            "  FROM readmodel_catalog.query q"
-            "  JOIN readmodel_catalog.generation g USING (query_id)"
-            "  LEFT JOIN pg_class v ON v.oid = q.view"
-            "  LEFT JOIN pg_class t ON t.oid = g.state_table"
-            " WHERE g.generation_id = $1 FOR NO KEY UPDATE OF q, g NOWAIT",
-            pg::Args().integer(generation.id));
+        // Locks the query's row: a define_query that makes a newer generation comes before or after this, not in between.
+        // Neither the row nor the view is waited for (55P03; the caller tries again), so the order in which others lock them,
+        // the view first, cannot end in a circle.
+        const pg::Rows rows = pg::execute("SELECT q.newest = g.generation, q.serving = g.generation, v.oid, t.oid"
+                                          "  FROM readmodel_catalog.query q"
+                                          "  JOIN readmodel_catalog.generation g USING (query_id)"
+                                          "  LEFT JOIN pg_class v ON v.oid = q.view"
+                                          "  LEFT JOIN pg_class t ON t.oid = g.state_table"
+                                          " WHERE g.generation_id = $1 FOR NO KEY UPDATE OF q, g NOWAIT",
+                                          pg::Args().integer(generation.id));
         if (rows.empty())
-            throw pg::Error(readmodel::sqlstate::no_such_object, "generation " + std::to_string(generation.number) + " of query " +
-                                                                     pg::shown(generation.query_name) + " does not exist");
+            throw pg::Error(readmodel::sqlstate::no_such_object, "generation " + std::to_string(generation.number) +
+                                                                     " of query " + pg::shown(generation.query_name) +
+                                                                     " does not exist");
         pg::execute("UPDATE readmodel_catalog.generation SET phase = 'live', ready_at = now()"
                     " WHERE generation_id = $1 AND phase = 'rebuilding'",
                     pg::Args().integer(generation.id));
@@ -156,8 +158,8 @@ void record_start(int32 generation_id)
                 pg::Args().integer(generation_id));
 }
 
-void record_failure(int32 generation_id, const std::string &reason, const MaybePosition &position, const std::string &sqlstate,
-                    const std::string &message)
+void record_failure(int32 generation_id, const std::string &reason, const MaybePosition &position,
+                    const std::string &sqlstate, const std::string &message)
 {
     const CatalogScope scope;
     // Nothing is recorded for a generation that was dropped meanwhile.

@@ -23,7 +23,7 @@ Oid array_type_oid(KeyType type);
 // What determines the result of a query, with its names resolved.
 struct Definition
 {
-    std::string updater; // signature as schema.name(jsonb, jsonb), quoted
+    std::string updater;          // signature as schema.name(jsonb, jsonb), quoted
     Oid updater_oid = InvalidOid; // InvalidOid: no such function now
     std::string key_expression;
     KeyType key_type = KeyType::text;
@@ -72,7 +72,7 @@ void take_over(const Generation &generation);
 void record_start(int32 generation_id);
 
 // Records that the generation stands still. Idempotent; the first failure wins.
-void record_failure(int32 generation_id, const std::string &reason, const MaybePosition &position, const std::string &sqlstate,
-                    const std::string &message);
+void record_failure(int32 generation_id, const std::string &reason, const MaybePosition &position,
+                    const std::string &sqlstate, const std::string &message);
 
 } // namespace query

@@ -86,10 +86,10 @@ bool refuse_subqueries(Node *node, void *state)
     if (!node)
         return false;
     if (IsA(node, SubLink))
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("cannot use subquery in key expression"),
-                        errhint("Put what the event needs to say about its instance into the event."),
-                        parser_errposition(static_cast<ParseState *>(state),
-                                           reinterpret_cast<SubLink *>(node)->location)));
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("cannot use subquery in key expression"),
+                 errhint("Put what the event needs to say about its instance into the event."),
+                 parser_errposition(static_cast<ParseState *>(state), reinterpret_cast<SubLink *>(node)->location)));
     return raw_expression_tree_walker(node, pg::any_function(refuse_subqueries), state);
 }
 
@@ -126,8 +126,8 @@ bool uses_temporary_object(Node *node, void *context)
     if (!IsA(node, List))
     {
         const HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(exprType(node)));
-        const bool temporary =
-            HeapTupleIsValid(tuple) && isAnyTempNamespace(reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple))->typnamespace);
+        const bool temporary = HeapTupleIsValid(tuple) &&
+                               isAnyTempNamespace(reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple))->typnamespace);
         if (HeapTupleIsValid(tuple))
             ReleaseSysCache(tuple);
         if (temporary)
@@ -147,21 +147,21 @@ bool known_type(Oid type, ParsedKey *key)
 {
     switch (type)
     {
-        case TEXTOID:
-        case VARCHAROID:
-        case UNKNOWNOID: // a literal: one global instance
-            key->type = KeyType::text;
-            return true;
-        case UUIDOID:
-            key->type = KeyType::uuid;
-            return true;
-        case INT2OID:
-        case INT4OID:
-        case INT8OID:
-            key->type = KeyType::bigint;
-            return true;
-        default:
-            return false;
+    case TEXTOID:
+    case VARCHAROID:
+    case UNKNOWNOID: // a literal: one global instance
+        key->type = KeyType::text;
+        return true;
+    case UUIDOID:
+        key->type = KeyType::uuid;
+        return true;
+    case INT2OID:
+    case INT4OID:
+    case INT8OID:
+        key->type = KeyType::bigint;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -177,9 +177,11 @@ ParsedKey parse_key(const char *text)
     Node *expression = transformExpr(state, raw, EXPR_KIND_OTHER);
     // EXPR_KIND_OTHER leaves these to its caller.
     if (state->p_hasAggs)
-        ereport(ERROR, (errcode(ERRCODE_GROUPING_ERROR), errmsg("aggregate functions are not allowed in key expressions")));
+        ereport(ERROR,
+                (errcode(ERRCODE_GROUPING_ERROR), errmsg("aggregate functions are not allowed in key expressions")));
     if (state->p_hasWindowFuncs)
-        ereport(ERROR, (errcode(ERRCODE_WINDOWING_ERROR), errmsg("window functions are not allowed in key expressions")));
+        ereport(ERROR,
+                (errcode(ERRCODE_WINDOWING_ERROR), errmsg("window functions are not allowed in key expressions")));
     if (state->p_hasTargetSRFs || expression_returns_set(expression))
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("set-returning functions are not allowed in key expressions"),
@@ -196,24 +198,26 @@ ParsedKey parse_key(const char *text)
     else if (OidIsValid(element) && known_type(getBaseType(element), &key))
         key.is_array = true;
     else
-        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                        errmsg("key expression is of type %s", format_type_be(actual)),
-                        errdetail("A key is of type text, uuid or bigint, or an array of one of these."),
-                        errhint("Cast it, for example: (%s)::text", text)));
+        ereport(ERROR,
+                (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("key expression is of type %s", format_type_be(actual)),
+                 errdetail("A key is of type text, uuid or bigint, or an array of one of these."),
+                 errhint("Cast it, for example: (%s)::text", text)));
 
     const Oid wanted = key.is_array ? array_type_oid(key.type) : type_oid(key.type);
-    key.expression = coerce_to_target_type(state, expression, actual, wanted, -1, COERCION_IMPLICIT,
-                                           COERCE_IMPLICIT_CAST, -1);
+    key.expression =
+        coerce_to_target_type(state, expression, actual, wanted, -1, COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1);
     if (!key.expression)
         elog(ERROR, "could not coerce a key of type %s", format_type_be(actual));
     assign_expr_collations(state, key.expression);
 
     if (uses_temporary_object(key.expression, nullptr))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("key expression uses a temporary function or type"),
-                        errdetail("The workers that evaluate it have sessions of their own.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("key expression uses a temporary function or type"),
+                 errdetail("The workers that evaluate it have sessions of their own.")));
     // After planning, because arguments by default and inlined functions are seen only then.
     if (contain_volatile_functions_after_planning(reinterpret_cast<Expr *>(key.expression)))
-        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("functions in a key expression must not be volatile"),
+        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                        errmsg("functions in a key expression must not be volatile"),
                         errdetail("The same event must have the same key whenever it is read.")));
     free_parsestate(state);
     return key;
@@ -274,7 +278,8 @@ struct KeyExpression::Compiled
     ParamListInfo parameters = nullptr;
 };
 
-KeyExpression::KeyExpression(const std::string &text, KeyType type, bool is_array) : compiled(std::make_unique<Compiled>())
+KeyExpression::KeyExpression(const std::string &text, KeyType type, bool is_array)
+    : compiled(std::make_unique<Compiled>())
 {
     Compiled &c = *compiled;
     const pg::OwnedContext scratch(c.memory.get());
@@ -321,16 +326,16 @@ int compare(Datum a, Datum b, KeyType type)
 {
     switch (type)
     {
-        case KeyType::bigint:
-        {
-            const int64 x = DatumGetInt64(a);
-            const int64 y = DatumGetInt64(b);
-            return x < y ? -1 : x > y ? 1 : 0;
-        }
-        case KeyType::uuid:
-            return std::memcmp(DatumGetUUIDP(a)->data, DatumGetUUIDP(b)->data, UUID_LEN);
-        case KeyType::text:
-            break;
+    case KeyType::bigint:
+    {
+        const int64 x = DatumGetInt64(a);
+        const int64 y = DatumGetInt64(b);
+        return x < y ? -1 : x > y ? 1 : 0;
+    }
+    case KeyType::uuid:
+        return std::memcmp(DatumGetUUIDP(a)->data, DatumGetUUIDP(b)->data, UUID_LEN);
+    case KeyType::text:
+        break;
     }
     const auto *const x = reinterpret_cast<const varlena *>(DatumGetPointer(a));
     const auto *const y = reinterpret_cast<const varlena *>(DatumGetPointer(b));
@@ -344,12 +349,12 @@ Datum copy_key(Datum value, KeyType type)
 {
     switch (type)
     {
-        case KeyType::bigint:
-            return value;
-        case KeyType::uuid:
-            return datumCopy(value, false, UUID_LEN);
-        case KeyType::text:
-            break;
+    case KeyType::bigint:
+        return value;
+    case KeyType::uuid:
+        return datumCopy(value, false, UUID_LEN);
+    case KeyType::text:
+        break;
     }
     return PointerGetDatum(pg_detoast_datum_copy(reinterpret_cast<varlena *>(DatumGetPointer(value))));
 }

@@ -17,18 +17,24 @@ Datum drop_query(FunctionCallInfo fcinfo)
     const std::string name = text_argument(fcinfo, 0, "name");
     lock_query_name(name);
     const QueryRow query = require_own_query(name);
-    std::vector<Oid> tables;
+    std::vector<Oid> relations; // the view, then the tables of states
     {
         const CatalogScope scope;
         {
+            if (OidIsValid(query.view))
+                relations.push_back(query.view);
             const LatestSnapshot snapshot;
-            const pg::Rows rows = pg::execute("SELECT c.oid FROM readmodel_catalog.generation g JOIN pg_class c ON c.oid = g.state_table"
-                                              " WHERE g.query_id = $1 ORDER BY g.generation_id",
-                                              pg::Args().integer(query.id), true);
+            const pg::Rows rows =
+                pg::execute("SELECT c.oid FROM readmodel_catalog.generation g JOIN pg_class c ON c.oid = g.state_table"
+                            " WHERE g.query_id = $1 ORDER BY g.generation_id",
+                            pg::Args().integer(query.id), true);
             for (uint64 row = 0; row < rows.size(); row++)
-                tables.push_back(rows.oid(row, 1));
+                relations.push_back(rows.oid(row, 1));
         }
-        // Workers lock the checkpoint's row first, then write states: in the same order nobody waits in a circle.
+        // Everybody locks relations before rows of the catalog, the view before tables, tables by generation (readers of the
+        // view, takeovers, flushes): so nobody waits in a circle.
+        for (const Oid relation : relations)
+            pg::call([&] { LockRelationOid(relation, AccessExclusiveLock); });
         pg::execute("DELETE FROM readmodel_catalog.checkpoint WHERE generation_id IN"
                     " (SELECT generation_id FROM readmodel_catalog.generation WHERE query_id = $1)",
                     pg::Args().integer(query.id));
@@ -41,10 +47,8 @@ Datum drop_query(FunctionCallInfo fcinfo)
         const pg::AsUser caller(GetUserId(), false);
         pg::set_local("search_path", "pg_catalog, pg_temp");
         const pg::Spi spi;
-        if (OidIsValid(query.view))
-            pg::execute("DROP VIEW " + pg::relation_name(query.view));
-        for (const Oid table : tables)
-            pg::execute("DROP TABLE " + pg::relation_name(table));
+        for (const Oid relation : relations)
+            pg::execute((relation == query.view ? "DROP VIEW " : "DROP TABLE ") + pg::relation_name(relation));
     }
     worker::announce_definitions();
     PG_RETURN_VOID();
@@ -60,10 +64,11 @@ Datum rebuild(FunctionCallInfo fcinfo)
     {
         const CatalogScope scope;
         const LatestSnapshot snapshot;
-        const pg::Rows rows = pg::execute("SELECT updater, key_expression, key_type, key_is_array, event_types, search_path,"
-                                          "       definition_hash, version"
-                                          "  FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
-                                          pg::Args().integer(query.id).integer(query.newest), true);
+        const pg::Rows rows =
+            pg::execute("SELECT updater, key_expression, key_type, key_is_array, event_types, search_path,"
+                        "       definition_hash, version"
+                        "  FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
+                        pg::Args().integer(query.id).integer(query.newest), true);
         definition.updater = rows.text(0, 1).value_or("");
         definition.key_expression = rows.text(0, 2).value_or("");
         definition.key_type = key_type_named(*rows.text(0, 3));
@@ -87,11 +92,12 @@ Datum retry(FunctionCallInfo fcinfo)
     uint64 cleared = 0;
     {
         const CatalogScope scope;
-        cleared = pg::execute("DELETE FROM readmodel_catalog.failure f USING readmodel_catalog.generation g"
-                              " WHERE g.generation_id = f.generation_id AND g.query_id = $1 AND g.generation IN ($2, $3)"
-                              " RETURNING 1",
-                              pg::Args().integer(query.id).integer(query.newest).integer(query.serving))
-                      .size();
+        cleared =
+            pg::execute("DELETE FROM readmodel_catalog.failure f USING readmodel_catalog.generation g"
+                        " WHERE g.generation_id = f.generation_id AND g.query_id = $1 AND g.generation IN ($2, $3)"
+                        " RETURNING 1",
+                        pg::Args().integer(query.id).integer(query.newest).integer(query.serving))
+                .size();
     }
     if (cleared == 0)
         pg::call([&] { ereport(NOTICE, (errmsg("query \"%s\" has not failed", name.c_str()))); });
@@ -107,9 +113,9 @@ Datum state_table(FunctionCallInfo fcinfo)
     const int32 number = PG_ARGISNULL(1) ? query.serving : PG_GETARG_INT32(1);
     const CatalogScope scope;
     const LatestSnapshot snapshot;
-    const pg::Rows rows = pg::execute(
-        "SELECT state_table::oid FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
-        pg::Args().integer(query.id).integer(number), true);
+    const pg::Rows rows =
+        pg::execute("SELECT state_table::oid FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
+                    pg::Args().integer(query.id).integer(number), true);
     if (rows.empty())
         throw pg::Error(readmodel::sqlstate::no_such_object,
                         "generation " + std::to_string(number) + " of query " + pg::shown(name) + " does not exist")

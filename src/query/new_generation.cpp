@@ -9,12 +9,12 @@ const char *name_of(KeyType type)
 {
     switch (type)
     {
-        case KeyType::text:
-            return "text";
-        case KeyType::uuid:
-            return "uuid";
-        case KeyType::bigint:
-            break;
+    case KeyType::text:
+        return "text";
+    case KeyType::uuid:
+        return "uuid";
+    case KeyType::bigint:
+        break;
     }
     return "bigint";
 }
@@ -30,7 +30,8 @@ KeyType key_type_named(const std::string &name)
 int32 next_generation_id()
 {
     const CatalogScope scope;
-    return *pg::execute("SELECT nextval(pg_get_serial_sequence('readmodel_catalog.generation', 'generation_id'))::integer")
+    return *pg::execute(
+                "SELECT nextval(pg_get_serial_sequence('readmodel_catalog.generation', 'generation_id'))::integer")
                 .integer(0, 1);
 }
 
@@ -55,22 +56,25 @@ void insert_generation(int32 generation_id, int32 query_id, int32 number, Oid st
         std::vector<Datum> members;
         for (const std::string &type : *definition.event_types)
             members.push_back(pg::text_datum(type));
-        args.add(TEXTARRAYOID, pg::call(
-                                   [&]
-                                   {
-                                       return PointerGetDatum(construct_array(members.data(), static_cast<int>(members.size()),
-                                                                              TEXTOID, -1, false, TYPALIGN_INT));
-                                   }));
+        args.add(TEXTARRAYOID,
+                 pg::call(
+                     [&]
+                     {
+                         return PointerGetDatum(construct_array(members.data(), static_cast<int>(members.size()),
+                                                                TEXTOID, -1, false, TYPALIGN_INT));
+                     }));
     }
     else
         args.null(TEXTARRAYOID);
     args.text(definition.search_path).regclass(state_table).text(definition.version);
-    pg::execute("INSERT INTO readmodel_catalog.generation (generation_id, query_id, generation, definition_hash, updater,"
-                "   key_expression, key_type, key_is_array, event_types, search_path, state_table, version, phase)"
-                " OVERRIDING SYSTEM VALUE"
-                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'rebuilding')",
-                args);
-    pg::execute("INSERT INTO readmodel_catalog.checkpoint (generation_id) VALUES ($1)", pg::Args().integer(generation_id));
+    pg::execute(
+        "INSERT INTO readmodel_catalog.generation (generation_id, query_id, generation, definition_hash, updater,"
+        "   key_expression, key_type, key_is_array, event_types, search_path, state_table, version, phase)"
+        " OVERRIDING SYSTEM VALUE"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'rebuilding')",
+        args);
+    pg::execute("INSERT INTO readmodel_catalog.checkpoint (generation_id) VALUES ($1)",
+                pg::Args().integer(generation_id));
 }
 
 void build_generation(const QueryRow &query, int32 number, const Definition &definition, const std::string &hash)

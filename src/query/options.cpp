@@ -8,8 +8,9 @@ namespace query
 namespace
 {
 
-constexpr const char *known[] = {"version",         "schema",          "while_rebuilding", "on_change", "on_error", "max_dead_letters",
-                                "rebuild_timeout", "updater_timeout", "max_lag",          "parallel",  "keep_generations"};
+constexpr const char *known[] = {"version",  "schema",           "while_rebuilding", "on_change",
+                                 "on_error", "max_dead_letters", "rebuild_timeout",  "updater_timeout",
+                                 "max_lag",  "parallel",         "keep_generations"};
 
 struct Given
 {
@@ -20,7 +21,8 @@ struct Given
 
 pg::Error invalid(const Given &option, const std::string &allowed)
 {
-    return pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "invalid value for option " + pg::shown(option.name) + ": " + option.value)
+    return pg::Error(ERRCODE_INVALID_PARAMETER_VALUE,
+                     "invalid value for option " + pg::shown(option.name) + ": " + option.value)
         .detail("Allowed: " + allowed + ".");
 }
 
@@ -69,9 +71,8 @@ int64 interval(const Given &option)
         span = pg::call(
             [&]
             {
-                const Interval *const parsed =
-                    DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(value.c_str()),
-                                                          ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+                const Interval *const parsed = DatumGetIntervalP(DirectFunctionCall3(
+                    interval_in, CStringGetDatum(value.c_str()), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
                 const double days = parsed->month * 30.0 + parsed->day;
                 if (days > 36500 || days < -36500 || parsed->time > INT64CONST(36500) * USECS_PER_DAY)
                     return int64(0); // a century is a typing error, and would overflow
@@ -146,7 +147,8 @@ void require_known(const std::string &name)
             return;
         names += (names.empty() ? "" : ", ") + std::string(option);
     }
-    throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "unrecognized option " + pg::shown(name)).hint("Options are: " + names + ".");
+    throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "unrecognized option " + pg::shown(name))
+        .hint("Options are: " + names + ".");
 }
 
 } // namespace
@@ -163,14 +165,16 @@ Options parse_options(const std::optional<Datum> &given)
     std::vector<Given> members;
     {
         const CatalogScope scope;
-        const pg::Rows rows = pg::execute("SELECT key, jsonb_typeof(value), value #>> '{}', value::text FROM jsonb_each($1)"
-                                          " ORDER BY key",
-                                          pg::Args().add(JSONBOID, *given), true);
+        const pg::Rows rows =
+            pg::execute("SELECT key, jsonb_typeof(value), value #>> '{}', value::text FROM jsonb_each($1)"
+                        " ORDER BY key",
+                        pg::Args().add(JSONBOID, *given), true);
         for (uint64 row = 0; row < rows.size(); row++)
             members.push_back({*rows.text(row, 1), *rows.text(row, 2), rows.text(row, 3).value_or("null")});
-        const pg::Rows kept = pg::execute("SELECT coalesce(jsonb_object_agg(key, value), '{}')::text FROM jsonb_each($1)"
-                                          " WHERE value <> 'null'",
-                                          pg::Args().add(JSONBOID, *given), true);
+        const pg::Rows kept =
+            pg::execute("SELECT coalesce(jsonb_object_agg(key, value), '{}')::text FROM jsonb_each($1)"
+                        " WHERE value <> 'null'",
+                        pg::Args().add(JSONBOID, *given), true);
         options.stored = *kept.text(0, 1);
     }
     for (const Given &member : members)

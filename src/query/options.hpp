@@ -8,10 +8,10 @@ namespace query
 
 struct Options
 {
-    std::optional<std::string> version;     // part of the definition hash
-    std::string schema = "readmodel";       // where the view lives
-    bool serve_previous = false;            // while_rebuilding
-    std::string stored = "{}";              // what was given, without nulls, as jsonb's text
+    std::optional<std::string> version; // part of the definition hash
+    std::string schema = "readmodel";   // where the view lives
+    bool serve_previous = false;        // while_rebuilding
+    std::string stored = "{}";          // what was given, without nulls, as jsonb's text
 };
 
 // Checks names, types and ranges of all options; NULL (no datum) means none. Throws 22023, or 0A000 for an option that differs

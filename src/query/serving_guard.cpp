@@ -49,14 +49,18 @@ constexpr AttrNumber query_serving = 7;
 Datum is_serving(FunctionCallInfo fcinfo)
 {
     const int32 generation_id = PG_GETARG_INT32(0);
-    const std::optional<int32> query = integer_of_row("generation", "generation_pkey", generation_id, generation_query_id);
-    const std::optional<int32> number = integer_of_row("generation", "generation_pkey", generation_id, generation_number);
-    const std::optional<int32> serving = query ? integer_of_row("query", "query_pkey", *query, query_serving) : std::nullopt;
+    const std::optional<int32> query =
+        integer_of_row("generation", "generation_pkey", generation_id, generation_query_id);
+    const std::optional<int32> number =
+        integer_of_row("generation", "generation_pkey", generation_id, generation_number);
+    const std::optional<int32> serving =
+        query ? integer_of_row("query", "query_pkey", *query, query_serving) : std::nullopt;
     if (number && serving && *number == *serving)
         PG_RETURN_BOOL(true);
-    throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "could not serialize access due to a change of the query's serving generation")
-        .detail("The snapshot is from before generation " + (number ? std::to_string(*number) : std::string("that is shown")) +
-                " took over.")
+    throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
+                    "could not serialize access due to a change of the query's serving generation")
+        .detail("The snapshot is from before generation " +
+                (number ? std::to_string(*number) : std::string("that is shown")) + " took over.")
         .hint("Try the transaction again.");
 }
 

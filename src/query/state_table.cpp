@@ -11,11 +11,12 @@ Oid create_state_table(int32 generation_id, KeyType key_type)
     const std::string table = pg::quoted("readmodel_data", name);
     const char *id = "bigint";
     if (key_type == KeyType::text)
-        id = "text COLLATE pg_catalog.\"C\""; // ids are bytes: no locale decides which are equal or changes an index's order
+        id =
+            "text COLLATE pg_catalog.\"C\""; // ids are bytes: no locale decides which are equal or changes an index's order
     else if (key_type == KeyType::uuid)
         id = "uuid";
-    const std::string owner =
-        pg::quoted(std::string_view(pg::call([] { return static_cast<const char *>(GetUserNameFromId(GetUserId(), false)); })));
+    const std::string owner = pg::quoted(
+        std::string_view(pg::call([] { return static_cast<const char *>(GetUserNameFromId(GetUserId(), false)); })));
 
     const CatalogScope scope;
     // The caller's defaults are checked against his rights, and this statement runs with others.

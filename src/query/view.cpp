@@ -25,7 +25,8 @@ void run_as_caller(const std::string &sql)
 
 std::string role_name(Oid role)
 {
-    return pg::quoted(std::string_view(pg::call([&] { return static_cast<const char *>(GetUserNameFromId(role, false)); })));
+    return pg::quoted(
+        std::string_view(pg::call([&] { return static_cast<const char *>(GetUserNameFromId(role, false)); })));
 }
 
 Oid relation_in(const std::string &schema, const std::string &name)
@@ -37,8 +38,12 @@ void check_schema(const std::string &schema)
 {
     const bool ours = schema == "readmodel_catalog" || schema == "readmodel_data";
     if (ours || schema == "pg_temp" ||
-        pg::call([&] { return IsCatalogNamespace(get_namespace_oid(schema.c_str(), false)) ||
-                              isAnyTempNamespace(get_namespace_oid(schema.c_str(), false)); }))
+        pg::call(
+            [&]
+            {
+                return IsCatalogNamespace(get_namespace_oid(schema.c_str(), false)) ||
+                       isAnyTempNamespace(get_namespace_oid(schema.c_str(), false));
+            }))
         throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "a query's view cannot be in schema " + pg::shown(schema));
 }
 
@@ -83,16 +88,16 @@ void move_view(Oid view, const std::string &schema)
 std::string dependents_of_view(Oid view)
 {
     const CatalogScope scope;
-    const pg::Rows rows = pg::execute(
-        "SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ')"
-        "  FROM pg_depend d"
-        " WHERE (d.refclassid = 'pg_class'::regclass AND d.refobjid = $1"
-        "        OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN"
-        "           (SELECT unnest(ARRAY[t.oid, t.typarray]) FROM pg_type t WHERE t.typrelid = $1))"
-        "   AND d.deptype = 'n'"
-        "   AND NOT (d.classid = 'pg_rewrite'::regclass"
-        "            AND d.objid IN (SELECT oid FROM pg_rewrite WHERE ev_class = $1))",
-        pg::Args().oid(view));
+    const pg::Rows rows =
+        pg::execute("SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ')"
+                    "  FROM pg_depend d"
+                    " WHERE (d.refclassid = 'pg_class'::regclass AND d.refobjid = $1"
+                    "        OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN"
+                    "           (SELECT unnest(ARRAY[t.oid, t.typarray]) FROM pg_type t WHERE t.typrelid = $1))"
+                    "   AND d.deptype = 'n'"
+                    "   AND NOT (d.classid = 'pg_rewrite'::regclass"
+                    "            AND d.objid IN (SELECT oid FROM pg_rewrite WHERE ev_class = $1))",
+                    pg::Args().oid(view));
     return rows.text(0, 1).value_or("");
 }
 
@@ -108,13 +113,13 @@ struct ViewProperties
 
 ViewProperties properties_of(Oid view)
 {
-    const pg::Rows rows = pg::execute(
-        "SELECT (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)"
-        "          FROM pg_attribute WHERE attrelid = c.oid AND attnum BETWEEN 1 AND 4),"
-        "       (SELECT ' WITH (' || string_agg(format('%I = %L', option_name, option_value), ', ') || ')'"
-        "          FROM pg_options_to_table(c.reloptions))"
-        "  FROM pg_class c WHERE c.oid = $1",
-        pg::Args().oid(view));
+    const pg::Rows rows =
+        pg::execute("SELECT (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)"
+                    "          FROM pg_attribute WHERE attrelid = c.oid AND attnum BETWEEN 1 AND 4),"
+                    "       (SELECT ' WITH (' || string_agg(format('%I = %L', option_name, option_value), ', ') || ')'"
+                    "          FROM pg_options_to_table(c.reloptions))"
+                    "  FROM pg_class c WHERE c.oid = $1",
+                    pg::Args().oid(view));
     if (rows.empty())
         throw pg::Error(ERRCODE_UNDEFINED_TABLE, "view with OID " + std::to_string(view) + " does not exist");
     return {*rows.text(0, 1), rows.text(0, 2).value_or("")};

@@ -150,7 +150,9 @@ void Lane::fold(const source::EventPage &page, bool caught_up, const MaybePositi
 void Lane::flush_member(Member &member)
 {
     const query::Generation &generation = member.generation;
-    // The compare-and-set comes first: a second worker waits for it before it writes anything.
+    // Relations are locked before rows of the catalog, as drop_query does it: neither waits for the other in a circle.
+    pg::call([&] { LockRelationOid(generation.state_table, RowExclusiveLock); });
+    // The compare-and-set comes before every write: a second worker waits for it.
     if (!query::move_checkpoint(
             {generation.id, member.stored, member.cursor, member.unflushed_events, member.fold.instance_change()}))
         throw LostCheckpoint{generation.id};
