@@ -93,18 +93,23 @@ std::vector<Oid> inheritors(Oid relation)
     return with_inheritors(relation, NoLock);
 }
 
-bool try_lock(Oid relation, LOCKMODE mode)
+LockAttempt try_lock(Oid relation, LOCKMODE mode)
 {
     return call(
         [&]
         {
             if (!ConditionalLockRelationOid(relation, mode))
-                return false;
-            if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
-                ereport(ERROR,
-                        (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relation)));
-            return true;
+                return LockAttempt::busy;
+            return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)) ? LockAttempt::locked : LockAttempt::gone;
         });
+}
+
+int blocker_of(Oid relation, LOCKMODE mode)
+{
+    for (const LockHolder &holder : conflicting_holders(relation, mode))
+        if (const int pid = describe(holder).pid)
+            return pid;
+    return 0;
 }
 
 bool database_is_wanted(Oid database)

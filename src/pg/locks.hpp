@@ -36,9 +36,18 @@ std::vector<Oid> lock_with_inheritors(Oid relation, LOCKMODE mode);
 // The same relations, not locked.
 std::vector<Oid> inheritors(Oid relation);
 
-// Locks a relation until the end of the transaction if nobody holds a conflicting lock. False if somebody does.
-// Throws if the relation is gone.
-bool try_lock(Oid relation, LOCKMODE mode);
+enum class LockAttempt
+{
+    locked, // until the end of the transaction
+    busy,   // somebody holds a conflicting lock
+    gone,   // there is no such relation any more
+};
+
+// Locks a relation without waiting.
+LockAttempt try_lock(Oid relation, LOCKMODE mode);
+
+// The process of one of the transactions whose lock conflicts with `mode`; 0: none, or a prepared transaction.
+int blocker_of(Oid relation, LOCKMODE mode);
 
 // True while another session holds or waits with a lock on this database that keeps its sessions out (DROP DATABASE,
 // CREATE DATABASE .. TEMPLATE, ALTER DATABASE ..).

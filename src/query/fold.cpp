@@ -1,5 +1,6 @@
 #include "query/fold.hpp"
 
+#include "pg/locks.hpp"
 #include "pg/progress_watch.hpp"
 #include "pg/transaction.hpp"
 #include "query/event_document.hpp"
@@ -225,6 +226,21 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
 
     if (!selected.empty())
     {
+        // Locked before anything is read from it: who drops or alters it waits for this transaction, and this one for nobody.
+        const pg::LockAttempt attempt = pg::try_lock(generation.state_table, RowExclusiveLock);
+        if (attempt != pg::LockAttempt::locked)
+        {
+            result.stop = FoldStop{attempt == pg::LockAttempt::busy ? FoldStop::Kind::locked : FoldStop::Kind::transient,
+                                   "",
+                                   page.positions()[selected.front().index],
+                                   "55P03",
+                                   attempt == pg::LockAttempt::busy ? "the table of states is locked"
+                                                                    : "the table of states was dropped",
+                                   attempt == pg::LockAttempt::busy
+                                       ? pg::blocker_of(generation.state_table, RowExclusiveLock)
+                                       : 0};
+            return result;
+        }
         std::vector<StateCache::Entry *> unknown;
         for (StateCache::Entry *const entry : entries)
             if (!entry->second.known)
@@ -256,10 +272,10 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
         result.last = page.positions()[at - 1];
     if (left)
     {
-        result.stop = FoldStop{FoldStop::Kind::interrupted, "", position, "", ""};
+        result.stop = FoldStop{FoldStop::Kind::interrupted, "", position, "", "", 0};
         return result;
     }
-    FoldStop stop{FoldStop::Kind::updater, "updater_error", position, error->sqlstate_text(), std::string(error->message())};
+    FoldStop stop{FoldStop::Kind::updater, "updater_error", position, error->sqlstate_text(), std::string(error->message()), 0};
     if (error->sqlstate() == ERRCODE_QUERY_CANCELED && worker::WorkerProcess::terminating())
         stop.kind = FoldStop::Kind::interrupted;
     else if (error->sqlstate() == ERRCODE_QUERY_CANCELED && pg::ProgressWatch::expired())

@@ -20,12 +20,14 @@ struct FoldStop
     {
         updater,     // the user's code raised: the generation fails at `position`
         transient,   // try again later
+        locked,      // the table of states is locked: try again later
         interrupted, // the worker is to end
     } kind;
     const char *reason; // the code that a failure is recorded under
     Position position; // of the event that was not applied
     std::string sqlstate;
     std::string message;
+    int blocker_pid = 0;
 };
 
 // True for errors that another try may not meet: serialization failures, locks, a cancel, a full disk.

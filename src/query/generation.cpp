@@ -124,7 +124,7 @@ void take_over(const Generation &generation)
     if (view && OidIsValid(*view))
     {
         // Not waiting for the view's readers, so that no other reader queues behind us.
-        if (!pg::try_lock(*view, AccessExclusiveLock))
+        if (pg::try_lock(*view, AccessExclusiveLock) != pg::LockAttempt::locked)
             throw pg::Error(ERRCODE_LOCK_NOT_AVAILABLE, "could not obtain lock on view " + pg::relation_name(*view))
                 .detail("A reader holds it. The takeover is tried again.");
         const bool recreate =

@@ -151,6 +151,7 @@ void Lane::flush_member(Member &member)
 {
     const query::Generation &generation = member.generation;
     // Relations are locked before rows of the catalog, as drop_query does it: neither waits for the other in a circle.
+    // A rebuild flushes in another transaction than it folds in; it is set aside when the table is locked for long.
     pg::call([&] { LockRelationOid(generation.state_table, RowExclusiveLock); });
     // The compare-and-set comes before every write: a second worker waits for it.
     if (!query::move_checkpoint(
@@ -171,7 +172,7 @@ void Lane::blame(Member &member, const pg::PgError &error)
     member.flushing = false;
     member.stop = query::FoldStop{query::is_transient(error.sqlstate()) ? query::FoldStop::Kind::transient
                                                                         : query::FoldStop::Kind::updater,
-                                  "updater_error", member.stored.value_or(0), error.sqlstate_text(), std::string(error.message())};
+                                  "updater_error", member.stored.value_or(0), error.sqlstate_text(), std::string(error.message()), 0};
 }
 
 void Lane::flush(bool everything)

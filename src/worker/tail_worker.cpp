@@ -62,14 +62,6 @@ Block block_of(int sqlstate)
     }
 }
 
-int first_blocker(Oid relation)
-{
-    for (const pg::LockHolder &holder : pg::conflicting_holders(relation, AccessShareLock))
-        if (const int pid = pg::describe(holder).pid)
-            return pid;
-    return 0;
-}
-
 } // namespace
 
 void TailWorker::run()
@@ -520,7 +512,9 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up)
             member.stop.reset(); // it stands where it left the page, which is committed
         if (member.stop)
         {
-            publish_block(member.generation.id, Block::transient, 0, member.stop->message);
+            const bool locked = member.stop->kind == query::FoldStop::Kind::locked;
+            publish_block(member.generation.id, locked ? Block::lock : Block::transient, member.stop->blocker_pid,
+                          member.stop->message);
             reload_at = in_ms(shortest_retry_ms);
             continue;
         }
@@ -570,7 +564,7 @@ void TailWorker::step_failed(TailSource &tail, const pg::Failure &error)
     if (block == Block::lock)
     {
         pg::Transaction transaction;
-        blocker = first_blocker(tail.config.events);
+        blocker = pg::blocker_of(tail.config.events, AccessShareLock);
         transaction.commit();
     }
     for (const auto &member : tail.lane.members())
