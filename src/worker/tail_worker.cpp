@@ -313,7 +313,7 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
         if (!query::definition_unchanged(generation))
         {
             query::record_failure(generation.id, "definition_changed", std::nullopt, "",
-                                  "the updater is not the one any more that this generation was defined with");
+                                  "the updater was changed after this generation was defined; readmodel.define_query() starts a new one");
             continue;
         }
         if (assignment == Assignment::handed_over || !far_behind(tail, generation))
