@@ -27,6 +27,9 @@ constexpr int load_after_steps = 3;
 
 constexpr long probe_interval_ms = 5000;
 
+// While there is no source at all.
+constexpr long look_for_sources_ms = 2000;
+
 constexpr long shortest_retry_ms = 100;
 constexpr long longest_retry_ms = 10'000;
 
@@ -164,6 +167,9 @@ void TailWorker::reload()
         pg::log(WARNING, "pg_readmodel could not load its definitions: " + std::string(error.text()));
         reload_at = in_ms(1000);
     }
+    // A restore fills the catalog without a word to anybody.
+    if (sources.empty() && reload_at == 0)
+        reload_at = in_ms(look_for_sources_ms);
     watched_count = 0;
     for (const auto &tail : sources)
     {
