@@ -158,15 +158,14 @@ bool restore_view(const QueryRow &query, const Options &options)
 
 void tell_older(const QueryRow &query, int32 number)
 {
-    const std::string call =
-        "SELECT readmodel.activate(" + pg::quoted_literal(query.name) + ", " + std::to_string(number) + ")";
     pg::call(
         [&]
         {
             ereport(NOTICE,
                     (errmsg("this definition of query \"%s\" is generation %d, which is older than the newest, %d",
                             query.name.c_str(), number, query.newest),
-                     errhint("To make it the newest again: %s", call.c_str())));
+                     errhint("The newest stays in force. To read this one, give its definition hash to readmodel.get() "
+                             "and readmodel.readiness(). To make it the newest, give it another option \"version\".")));
         });
 }
 

@@ -24,7 +24,7 @@ CREATE FUNCTION readmodel.define_query(name text, source text, updater regproced
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_define_query';
 COMMENT ON FUNCTION readmodel.define_query(text, text, regprocedure, text, text[], jsonb, jsonb) IS
-    'defines a query, or says that this definition of it is known; returns the number of the definition''s generation. A definition whose hash is new starts a new generation. Errors: RM006 no such source, 42501, 42P07 the view''s name is taken, 42P17 and 42804 unfit updater or key, 22023 unfit argument or option, 2BP01 the key''s type changes under dependent objects, 0A000 not supported yet';
+    'defines a query, or says that this definition of it is known; returns the number of the definition''s generation. A definition whose hash is new starts a new generation. updater: a function (state jsonb, event jsonb) RETURNS jsonb, not STRICT, called with a NULL state at first, whose NULL deletes the instance; key: an SQL expression over position, type, stream, data, metadata and occurred_at, of type text, uuid, bigint or an array of these, NULL: the event does not concern the query; event_types: NULL: all; spec: not supported yet; options: version, schema, while_rebuilding (unavailable or serve_previous). Errors: RM006 no such source, 42501 a right is missing, 42602 or 42622 bad name, 22004 a null argument, 55000 the query reads another source, 42P07 the view''s name is taken, 42P17 and 42804 unfit updater or key, 22023 unfit argument or option, 2BP01 the key''s type changes under dependent objects, 0A000 not supported yet';
 
 CREATE FUNCTION readmodel.definition_hash(source text, updater regprocedure DEFAULT NULL, key text DEFAULT NULL,
         event_types text[] DEFAULT NULL, spec jsonb DEFAULT NULL, options jsonb DEFAULT '{}')
@@ -38,25 +38,25 @@ CREATE FUNCTION readmodel.drop_query(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_drop_query';
 COMMENT ON FUNCTION readmodel.drop_query(text) IS
-    'drops a query of one''s own with its view and all its states. Errors: RM006 no such query, 42501, 2BP01 other objects depend on its view or states';
+    'drops a query of one''s own with its view and all its states. Errors: RM006 no such query, 42501 not the owner, 2BP01 other objects depend on its view or states';
 
 CREATE FUNCTION readmodel.rebuild(name text) RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_rebuild';
 COMMENT ON FUNCTION readmodel.rebuild(text) IS
-    'builds the newest definition of a query of one''s own anew, as a new generation, whose number it returns; the serving one serves until that is ready. Errors: RM006 no such query, 42501';
+    'builds the newest definition of a query of one''s own anew, as a new generation, whose number it returns; the view shows the serving one until that is ready. Errors: RM006 no such query, 42501 not the owner';
 
 CREATE FUNCTION readmodel.retry(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_retry';
 COMMENT ON FUNCTION readmodel.retry(text) IS
-    'lets a failed query of one''s own (its newest and its serving generation) go on where it failed. Errors: RM006 no such query, 42501';
+    'lets a failed query of one''s own (its newest and its serving generation) go on where it failed, once the cause is mended; a NOTICE if it has not failed. A changed updater is a new definition: call readmodel.define_query() instead. Errors: RM006 no such query, 42501 not the owner';
 
 CREATE FUNCTION readmodel.state_table(name text, generation integer DEFAULT NULL) RETURNS regclass
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_state_table';
 COMMENT ON FUNCTION readmodel.state_table(text, integer) IS
-    'the table of states of a generation, to index it; by default of the serving one. Errors: RM006 no such query or generation';
+    'the table of states of a generation, to index it; by default of the serving one. A new generation has a table of its own, without those indexes. Errors: RM006 no such query or generation';
 
 REVOKE EXECUTE ON FUNCTION
     readmodel.define_query(text, text, regprocedure, text, text[], jsonb, jsonb),

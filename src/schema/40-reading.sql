@@ -12,12 +12,12 @@ REVOKE EXECUTE ON FUNCTION readmodel_catalog.reader() FROM PUBLIC;
 CREATE FUNCTION readmodel.readiness(name text, definition_hash text DEFAULT NULL) RETURNS text
     LANGUAGE c STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_readiness';
-COMMENT ON FUNCTION readmodel.readiness(text, text) IS 'status of the query''s newest generation, or of the one with this definition hash: ready, rebuilding, failed, paused, gated or stalled; RM006: no such query or generation';
+COMMENT ON FUNCTION readmodel.readiness(text, text) IS 'status of the query''s newest generation, or of the one with this definition hash: ready, rebuilding, failed, paused, gated or stalled; errors: RM006 no such query or generation, 42501 the caller may not see it';
 
 CREATE FUNCTION readmodel.ready(names text[] DEFAULT NULL) RETURNS boolean
     LANGUAGE c STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_ready';
-COMMENT ON FUNCTION readmodel.ready(text[]) IS 'whether these queries may all be read now (NULL: all that the caller may see); an unknown name is not ready';
+COMMENT ON FUNCTION readmodel.ready(text[]) IS 'whether these queries may all be read now (NULL: all that the caller may see, so true for a caller who may see none); an unknown or hidden name is not ready';
 
 CREATE FUNCTION readmodel.status(
         OUT name text, OUT status text, OUT reason text, OUT generation integer, OUT definition_hash text,
@@ -29,7 +29,7 @@ CREATE FUNCTION readmodel.status(
     RETURNS SETOF record
     LANGUAGE c STABLE PARALLEL UNSAFE ROWS 20 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_status';
-COMMENT ON FUNCTION readmodel.status() IS 'a row for each query that the caller may see, about its newest generation; lag in events (an upper bound), lag_seconds and estimated_seconds_remaining in seconds, bytes of the table of states with indexes; error_message for the owner and pg_monitor only';
+COMMENT ON FUNCTION readmodel.status() IS 'a row for each query that the caller may see (own ones; all for members of pg_monitor and roles of grant_reader()), about its newest generation; reason: a code, perhaps a colon and a text; lag in events (an upper bound), lag_seconds (since it last moved or was where it should be) and estimated_seconds_remaining in seconds, bytes of the table of states with indexes; worker_pid: the process that moves it now; error_message for the owner and pg_monitor only';
 
 CREATE FUNCTION readmodel.generations(name text,
         OUT generation integer, OUT definition_hash text, OUT status text, OUT serving boolean, OUT "position" bigint,
@@ -37,7 +37,7 @@ CREATE FUNCTION readmodel.generations(name text,
     RETURNS SETOF record
     LANGUAGE c STABLE PARALLEL UNSAFE ROWS 2 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_generations';
-COMMENT ON FUNCTION readmodel.generations(text) IS 'the generations of a query that are kept, each with its own status and position; bytes of its table of states with indexes. RM006: no such query';
+COMMENT ON FUNCTION readmodel.generations(text) IS 'the generations of a query that are kept, each with its own status and position; bytes of its table of states with indexes; errors: RM006 no such query, 42501 the caller may not see it';
 
 CREATE FUNCTION readmodel.get(name text, id text, definition_hash text DEFAULT NULL) RETURNS jsonb
     LANGUAGE c STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -55,7 +55,7 @@ COMMENT ON FUNCTION readmodel.get(text, uuid, text) IS 'the state of one instanc
 CREATE FUNCTION readmodel.wait_for(name text, at_least bigint, timeout interval DEFAULT '30 s') RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_wait_for';
-COMMENT ON FUNCTION readmodel.wait_for(text, bigint, interval) IS 'waits until the query''s states include this position and returns the position reached; RM005 on timeout, RM002 if the query has failed, RM006: no such query, 25001 where it would wait for its own transaction';
+COMMENT ON FUNCTION readmodel.wait_for(text, bigint, interval) IS 'waits until what get() would answer includes this position and returns the position reached; errors: RM005 timeout, RM002 the query has failed, RM006 no such query, 42501 the caller may not see it, 25001 in a transaction that wrote to the source, or under REPEATABLE READ and above';
 
 CREATE FUNCTION readmodel.grant_reader(role name) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -69,9 +69,9 @@ CREATE FUNCTION readmodel.grant_definer(role name) RETURNS void
 CREATE FUNCTION readmodel.revoke_definer(role name) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_revoke_definer';
-COMMENT ON FUNCTION readmodel.grant_reader(name) IS 'lets a role see the status of all queries; for superusers and the owner of the extension';
+COMMENT ON FUNCTION readmodel.grant_reader(name) IS 'lets a role see the status of all queries and sources; for superusers and the owner of the extension; errors: 42501, 42704 no such role';
 COMMENT ON FUNCTION readmodel.revoke_reader(name) IS 'takes back what readmodel.grant_reader() gave';
-COMMENT ON FUNCTION readmodel.grant_definer(name) IS 'lets a role define and change sources and queries, within its other rights; for superusers and the owner of the extension. Call it again after an update of the extension that brings new functions';
+COMMENT ON FUNCTION readmodel.grant_definer(name) IS 'lets a role define and change sources and queries, within its other rights; for superusers and the owner of the extension. Call it again after an update of the extension that brings new functions; errors: 42501, 42704 no such role';
 COMMENT ON FUNCTION readmodel.revoke_definer(name) IS 'takes back what readmodel.grant_definer() gave';
 REVOKE EXECUTE ON FUNCTION readmodel.grant_reader(name), readmodel.revoke_reader(name), readmodel.grant_definer(name),
     readmodel.revoke_definer(name) FROM PUBLIC;

@@ -126,7 +126,8 @@ void CatchUp::raise_failures()
                             "query " + pg::shown(query.name) + " could not apply the event at position " +
                                 std::to_string(member->stop->position))
                 .detail(member->stop->sqlstate + ": " + member->stop->message)
-                .hint(member->failed ? "Everything before that event is applied. Mend the updater, then call readmodel.retry()."
+                .hint(member->failed ? "Everything before that event is applied. A changed updater is a new definition: "
+                                       "call readmodel.define_query() again. If the cause lay elsewhere, call readmodel.retry()."
                                      : "Everything before that event is applied. Call it again.");
 }
 

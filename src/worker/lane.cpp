@@ -136,7 +136,8 @@ void Lane::fold(const source::EventPage &page, bool caught_up, const MaybePositi
                                 std::to_string(result.stop->position),
                             "SQLSTATE " + result.stop->sqlstate + ", SHA-256 of the event's data " +
                                 digest(page, result.stop->position) + ".",
-                            "readmodel.status() shows the message. Mend the updater, then call readmodel.retry().");
+                            "readmodel.status() shows the message. A changed updater is a new definition: call "
+                            "readmodel.define_query() again. If the cause lay elsewhere, call readmodel.retry().");
                 member.stop = std::move(result.stop);
                 continue;
             }

@@ -27,6 +27,9 @@ constexpr int load_after_steps = 3;
 
 constexpr long probe_interval_ms = 5000;
 
+// While there is no source at all.
+constexpr long look_for_sources_ms = 2000;
+
 constexpr long shortest_retry_ms = 100;
 constexpr long longest_retry_ms = 10'000;
 
@@ -156,6 +159,9 @@ void TailWorker::reload()
         pg::log(WARNING, "pg_readmodel could not load its definitions: " + std::string(error.text()));
         reload_at = in_ms(1000);
     }
+    // A restore fills the catalog without a word to anybody.
+    if (sources.empty() && reload_at == 0)
+        reload_at = in_ms(look_for_sources_ms);
     watched_count = 0;
     for (const auto &tail : sources)
     {
@@ -305,7 +311,7 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
         if (!query::definition_unchanged(generation))
         {
             query::record_failure(generation.id, "definition_changed", std::nullopt, "",
-                                  "the updater is not the one any more that this generation was defined with");
+                                  "the updater was changed after this generation was defined; readmodel.define_query() starts a new one");
             continue;
         }
         if (assignment == Assignment::handed_over || !far_behind(tail, generation))

@@ -81,7 +81,7 @@ run_tap()
 {
     local work=$TA_DIR/tap tests=() test
     mkdir "$work"
-    cp -R "$TA_TOP/test" "$work/"
+    cp -R "$TA_TOP/test" "$TA_TOP/README.md" "$work/" # its tutorial is tested too
     if [ "$(id -u)" -eq 0 ]; then
         chown -R postgres "$work"
     fi
