@@ -27,7 +27,7 @@ constexpr int load_after_steps = 3;
 
 constexpr long probe_interval_ms = 5000;
 
-// While there is no source at all.
+// While there is no source or no query at all.
 constexpr long look_for_sources_ms = 2000;
 
 constexpr long shortest_retry_ms = 100;
@@ -160,7 +160,7 @@ void TailWorker::reload()
         reload_at = in_ms(1000);
     }
     // A restore fills the catalog without a word to anybody.
-    if (sources.empty() && reload_at == 0)
+    if ((sources.empty() || generations.empty()) && reload_at == 0)
         reload_at = in_ms(look_for_sources_ms);
     watched_count = 0;
     for (const auto &tail : sources)
