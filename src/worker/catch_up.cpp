@@ -149,6 +149,19 @@ void CatchUp::take_over()
     }
 }
 
+// Scopes leave their snapshots to the rollback when an exception passes, but a rollback in a procedure accepts no snapshots
+// besides its portal's. `before`: the active one outside of those scopes, nullptr if there was none.
+void roll_back_to(Snapshot before)
+{
+    pg::call(
+        [&]
+        {
+            while (ActiveSnapshotSet() && GetActiveSnapshot() != before)
+                PopActiveSnapshot();
+            SPI_rollback();
+        });
+}
+
 void CatchUp::run()
 {
     const pg::Spi spi(true);
@@ -157,6 +170,7 @@ void CatchUp::run()
         pg::check_for_interrupts();
         if (!lane && !load())
             return;
+        const Snapshot before = pg::call([] { return ActiveSnapshotSet() ? GetActiveSnapshot() : nullptr; });
         try
         {
             done = batch();
@@ -172,7 +186,7 @@ void CatchUp::run()
         }
         if (!lane)
         {
-            pg::call([] { SPI_rollback(); });
+            roll_back_to(before);
             continue;
         }
         raise_failures();
