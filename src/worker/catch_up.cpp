@@ -29,6 +29,7 @@ private:
     bool batch();
     void raise_failures();
     void take_over();
+    void take_over(const Member &member);
     template <class F> void as_engine(F &&f);
 
     query::QueryRow query;
@@ -131,6 +132,32 @@ void CatchUp::raise_failures()
                                      : "Everything before that event is applied. Call it again.");
 }
 
+// The takeover waits for nobody: a reader of the view, or a worker that is at the same takeover, makes it fail.
+void CatchUp::take_over(const Member &member)
+{
+    const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings::lock_timeout);
+    for (;;)
+    {
+        const std::optional<pg::PgError> error = pg::attempt(false,
+                                                             [&]
+                                                             {
+                                                                 const pg::FreshSnapshot snapshot;
+                                                                 query::take_over(member.generation);
+                                                             });
+        if (!error)
+            return;
+        if (error->sqlstate() != ERRCODE_LOCK_NOT_AVAILABLE || GetCurrentTimestamp() >= deadline)
+            throw pg::PgError(*error);
+        pg::call(
+            []
+            {
+                (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
+                ResetLatch(MyLatch);
+                CHECK_FOR_INTERRUPTS();
+            });
+    }
+}
+
 void CatchUp::take_over()
 {
     for (const auto &member : lane->members())
@@ -140,9 +167,8 @@ void CatchUp::take_over()
         as_engine(
             [&]
             {
-                const pg::FreshSnapshot snapshot;
                 pg::set_local("lock_timeout", std::to_string(settings::lock_timeout).c_str());
-                query::take_over(member->generation);
+                take_over(*member);
             });
         announce_definitions();
         pg::call([] { SPI_commit(); });
