@@ -51,8 +51,9 @@ Rows Statement::execute(const Args &args, bool read_only, long limit)
         plan = call(
             [&]
             {
-                SPIPlanPtr prepared =
-                    SPI_prepare(sql.c_str(), static_cast<int>(args.types.size()), const_cast<Oid *>(args.types.data()));
+                // Planned once: no value of ours makes another plan the better one.
+                SPIPlanPtr prepared = SPI_prepare_cursor(sql.c_str(), static_cast<int>(args.types.size()),
+                                                         const_cast<Oid *>(args.types.data()), CURSOR_OPT_GENERIC_PLAN);
                 if (!prepared)
                     elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
                 SPI_keepplan(prepared);

@@ -129,17 +129,37 @@ AsUser::~AsUser()
 
 void set_local(const char *name, const char *value)
 {
-    call([&] { (void)set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false); });
+    call(
+        [&]
+        {
+            // Most are as they should be already, and setting one costs more than looking.
+            const char *const now = GetConfigOption(name, true, false);
+            if (!now || std::strcmp(now, value) != 0)
+                (void)set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+        });
+}
+
+std::span<const Setting> pinned_settings()
+{
+    static constexpr Setting pinned[] = {
+        {"TimeZone", "UTC"},
+        {"DateStyle", "ISO, YMD"},
+        {"IntervalStyle", "postgres"},
+        {"extra_float_digits", "1"},
+        {"bytea_output", "hex"},
+        {"xmlbinary", "base64"},
+        {"xmloption", "content"},
+        {"statement_timeout", "0"},
+        {"row_security", "off"},
+        {"standard_conforming_strings", "on"},
+        {"transform_null_equals", "off"},
+    };
+    return pinned;
 }
 
 void pin_surroundings(const std::string &search_path)
 {
-    static constexpr std::pair<const char *, const char *> pinned[] = {
-        {"TimeZone", "UTC"},         {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"extra_float_digits", "1"},
-        {"bytea_output", "hex"},     {"xmlbinary", "base64"},   {"xmloption", "content"},      {"statement_timeout", "0"},
-        {"row_security", "off"},     {"standard_conforming_strings", "on"}, {"transform_null_equals", "off"},
-    };
-    for (const auto &[name, value] : pinned)
+    for (const auto &[name, value] : pinned_settings())
         set_local(name, value);
     set_local("search_path", search_path.c_str());
 }

@@ -66,6 +66,14 @@ private:
 // Sets a parameter until the surrounding AsUser scope ends (GUC_ACTION_SAVE).
 void set_local(const char *name, const char *value);
 
+// What can change the result of a user's expression or updater, and to what it is pinned; the search_path comes on top.
+struct Setting
+{
+    const char *name;
+    const char *value;
+};
+std::span<const Setting> pinned_settings();
+
 // Pins what can change the result of a user's expression or updater: the captured search_path, time zone, output formats,
 // timeouts. Call it inside an AsUser scope.
 void pin_surroundings(const std::string &search_path);

@@ -28,6 +28,30 @@ constexpr int transient_classes[] = {
     MAKE_SQLSTATE('5', '8', '0', '0', '0'), // system error: a disk
 };
 
+// Moves when the catalog row of any function or type changes.
+uint64 function_change_count = 0;
+
+void on_function_change(Datum, int, uint32)
+{
+    function_change_count++;
+}
+
+uint64 function_changes()
+{
+    static bool registered = false;
+    if (!registered)
+    {
+        pg::call(
+            []
+            {
+                CacheRegisterSyscacheCallback(PROCOID, on_function_change, 0);
+                CacheRegisterSyscacheCallback(TYPEOID, on_function_change, 0);
+            });
+        registered = true;
+    }
+    return function_change_count;
+}
+
 std::string_view text_view(Datum datum)
 {
     return {VARDATA_ANY(DatumGetPointer(datum)), static_cast<size_t>(VARSIZE_ANY_EXHDR(DatumGetPointer(datum)))};
@@ -105,7 +129,13 @@ bool Fold::wanted(const EventValues &event) const
 void Fold::select(const source::EventPage &page, const MaybePosition &cursor, std::vector<Selected> &selected, size_t &at)
 {
     const Definition &definition = generation.definition;
-    KeyExpression key(definition.key_expression, definition.key_type, definition.key_is_array);
+    const uint64 changes = function_changes();
+    if (!key || key_compiled_at != changes)
+    {
+        key.reset();
+        key.emplace(definition.key_expression, definition.key_type, definition.key_is_array);
+        key_compiled_at = changes;
+    }
     const std::span<const Position> positions = page.positions();
     pg::call(
         [&]
@@ -119,7 +149,7 @@ void Fold::select(const source::EventPage &page, const MaybePosition &cursor, st
                     continue;
                 MemoryContextReset(event_context.get());
                 MemoryContext const previous = MemoryContextSwitchTo(event_context.get());
-                const KeyExpression::Keys keys = key.evaluate(event);
+                const KeyExpression::Keys keys = key->evaluate(event);
                 MemoryContextSwitchTo(previous);
                 if (keys.count == 0)
                     continue;
@@ -222,6 +252,8 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
     bool left = false; // before the end of the page, since the worker is wanted elsewhere
     guarded([&] { select(page, cursor, selected, at); });
     const std::optional<pg::PgError> key_error = error;
+    if (error)
+        key.reset(); // it was left in the middle
     const size_t key_stop = at;
 
     if (!selected.empty())

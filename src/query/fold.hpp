@@ -88,6 +88,9 @@ private:
     };
     static UpdaterRow updater_row(Oid updater);
     UpdaterRow accepted;
+    // Compiled anew when a function or type changed anywhere: a key may call either.
+    std::optional<KeyExpression> key;
+    uint64 key_compiled_at = 0;
     std::vector<StateCache::Entry *> entries; // of the page in hand
     pg::OwnedContext page_context;  // what lives for a page
     pg::OwnedContext event_context; // what lives for an event

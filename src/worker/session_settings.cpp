@@ -1,5 +1,6 @@
 #include "worker/session_settings.hpp"
 
+#include "pg/transaction.hpp"
 #include "settings.hpp"
 
 namespace worker
@@ -13,17 +14,19 @@ void apply_session_settings()
             static constexpr const char *fixed[][2] = {
                 {"role", "none"},
                 {"search_path", "pg_catalog, pg_temp"},
-                {"row_security", "off"},
                 {"default_transaction_isolation", "read committed"},
                 {"default_transaction_read_only", "off"},
                 {"default_transaction_deferrable", "off"},
                 {"session_replication_role", "origin"},
-                {"statement_timeout", "0"},
                 {"idle_in_transaction_session_timeout", "0"},
                 {"idle_session_timeout", "0"},
+                {"jit", "off"}, // short statements that run for ever
                 {"deadlock_timeout", "100ms"}, // before the user's: in a deadlock the worker gives way
             };
             for (const auto &[name, value] : fixed)
+                SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+            // So that most of what user code needs pinned is in place already.
+            for (const auto &[name, value] : pg::pinned_settings())
                 SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
             SetConfigOption("application_name", MyBgworkerEntry->bgw_type, PGC_SUSET, PGC_S_OVERRIDE);
             SetConfigOption("lock_timeout", psprintf("%d", settings::lock_timeout), PGC_SUSET, PGC_S_OVERRIDE);
