@@ -157,10 +157,23 @@ std::span<const Setting> pinned_settings()
     return pinned;
 }
 
+namespace
+{
+
+bool session_is_pinned = false;
+
+} // namespace
+
+void surroundings_are_pinned(bool yes)
+{
+    session_is_pinned = yes;
+}
+
 void pin_surroundings(const std::string &search_path)
 {
-    for (const auto &[name, value] : pinned_settings())
-        set_local(name, value);
+    if (!session_is_pinned)
+        for (const auto &[name, value] : pinned_settings())
+            set_local(name, value);
     set_local("search_path", search_path.c_str());
 }
 

@@ -74,6 +74,9 @@ struct Setting
 };
 std::span<const Setting> pinned_settings();
 
+// This process has them set for good, and every scope of user code ends with its settings restored: no need to look.
+void surroundings_are_pinned(bool yes);
+
 // Pins what can change the result of a user's expression or updater: the captured search_path, time zone, output formats,
 // timeouts. Call it inside an AsUser scope.
 void pin_surroundings(const std::string &search_path);

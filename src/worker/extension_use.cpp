@@ -10,6 +10,8 @@ constexpr const char *extension_name = "pg_readmodel";
 
 // As of the last transaction that could use it.
 Oid extension = InvalidOid;
+Oid catalog_schema = InvalidOid; // goes with the extension
+TimestampTz next_look = 0;
 
 // What pg_extension says: InvalidOid if the extension is not there, and whether its version is the library's.
 struct Extension
@@ -74,13 +76,26 @@ Usable use_extension()
         return Usable::absent;
     if (!lock_extension(known))
         return Usable::busy;
+    // Under the lock it cannot go any more, and whether it has gone before shows in its schema, which has a system cache;
+    // pg_extension has none. A new version is looked for every second: tables that it changes are locked meanwhile.
+    const TimestampTz time = GetCurrentTimestamp();
+    if (time < next_look && OidIsValid(catalog_schema) &&
+        pg::call([] { return SearchSysCacheExists1(NAMESPACEOID, ObjectIdGetDatum(catalog_schema)); }))
+    {
+        extension = known;
+        return Usable::yes;
+    }
     const Extension now = look_up_extension();
     if (!OidIsValid(now.oid))
         return Usable::absent;
     if (now.oid != known)
         return Usable::busy; // dropped and created again: whoever worked with the old one begins anew
     extension = known;
-    return now.same_version ? Usable::yes : Usable::other_version;
+    if (!now.same_version)
+        return Usable::other_version;
+    catalog_schema = pg::call([] { return get_namespace_oid("readmodel_catalog", true); });
+    next_look = time + USECS_PER_SEC;
+    return Usable::yes;
 }
 
 } // namespace worker

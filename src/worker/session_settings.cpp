@@ -28,6 +28,7 @@ void apply_session_settings()
             // So that most of what user code needs pinned is in place already.
             for (const auto &[name, value] : pg::pinned_settings())
                 SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+            pg::surroundings_are_pinned(true);
             SetConfigOption("application_name", MyBgworkerEntry->bgw_type, PGC_SUSET, PGC_S_OVERRIDE);
             SetConfigOption("lock_timeout", psprintf("%d", settings::lock_timeout), PGC_SUSET, PGC_S_OVERRIDE);
             SetConfigOption("synchronous_commit", GetConfigOption("readmodel.synchronous_commit", false, false),
