@@ -33,27 +33,35 @@ bool has_ended(const LockHolder &holder)
     return call([&] { return VirtualXactLock(holder.vxid, false); });
 }
 
-HolderInfo describe(const LockHolder &holder)
+int process_of(const LockHolder &holder)
 {
     return call(
         [&]
         {
-            HolderInfo info{0, 0};
             if (holder.vxid.backendId == InvalidBackendId)
-                return info;
-            PGPROC *const proc = BackendIdGetProc(holder.vxid.backendId);
+                return 0;
+            const PGPROC *const proc = BackendIdGetProc(holder.vxid.backendId);
             if (!proc || proc->lxid != holder.vxid.localTransactionId)
-                return info; // prepared, or just ended
-            info.pid = proc->pid;
+                return 0; // prepared, or just ended
+            return proc->pid;
+        });
+}
+
+TimestampTz transaction_start_of(int pid)
+{
+    return call(
+        [&]
+        {
+            TimestampTz started = 0;
             const int entries = pgstat_fetch_stat_numbackends();
             for (int i = 1; i <= entries; i++)
             {
                 const LocalPgBackendStatus *const entry = pgstat_fetch_stat_local_beentry(i);
-                if (entry && entry->backendStatus.st_procpid == info.pid)
-                    info.started = entry->backendStatus.st_xact_start_timestamp;
+                if (entry && entry->backendStatus.st_procpid == pid)
+                    started = entry->backendStatus.st_xact_start_timestamp;
             }
             pgstat_clear_backend_activity_snapshot();
-            return info;
+            return started;
         });
 }
 
@@ -107,7 +115,7 @@ LockAttempt try_lock(Oid relation, LOCKMODE mode)
 int blocker_of(Oid relation, LOCKMODE mode)
 {
     for (const LockHolder &holder : conflicting_holders(relation, mode))
-        if (const int pid = describe(holder).pid)
+        if (const int pid = process_of(holder))
             return pid;
     return 0;
 }

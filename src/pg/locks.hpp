@@ -21,13 +21,11 @@ std::vector<LockHolder> conflicting_holders(Oid relation, LOCKMODE mode);
 // True when the transaction has ended (also if it was prepared in between) and new snapshots see what it did. Never waits.
 bool has_ended(const LockHolder &holder);
 
-// The process that runs the transaction and when the transaction started; pid 0 for a prepared one.
-struct HolderInfo
-{
-    int pid;
-    TimestampTz started;
-};
-HolderInfo describe(const LockHolder &holder);
+// The process that runs the transaction; 0 for a prepared one.
+int process_of(const LockHolder &holder);
+
+// When the transaction that a process runs started; 0: unknown. Copies the activity of all backends: not for every step.
+TimestampTz transaction_start_of(int pid);
 
 // A relation and everything that inherits from it (its partitions), locked until the end of the transaction with `mode`; waits
 // for lock_timeout at most.

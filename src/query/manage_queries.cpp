@@ -66,7 +66,7 @@ Datum rebuild(FunctionCallInfo fcinfo)
         const LatestSnapshot snapshot;
         const pg::Rows rows =
             pg::execute("SELECT updater, key_expression, key_type, key_is_array, event_types, search_path,"
-                        "       definition_hash, version"
+                        "       definition_hash, version, to_regprocedure(updater)::oid"
                         "  FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
                         pg::Args().integer(query.id).integer(query.newest), true);
         definition.updater = rows.text(0, 1).value_or("");
@@ -78,6 +78,11 @@ Datum rebuild(FunctionCallInfo fcinfo)
         definition.search_path = *rows.text(0, 6);
         hash = *rows.text(0, 7);
         definition.version = rows.text(0, 8);
+        definition.updater_oid = rows.oid(0, 9);
+        if (!OidIsValid(definition.updater_oid))
+            throw pg::Error(ERRCODE_UNDEFINED_FUNCTION, "the updater " + definition.updater + " of query " + pg::shown(name) +
+                                                            " does not exist")
+                .hint("Create it again, or define the query with another updater.");
     }
     const int32 number = next_generation_number(query.id);
     build_generation(query, number, definition, hash);

@@ -73,6 +73,14 @@ void insert_generation(int32 generation_id, int32 query_id, int32 number, Oid st
         " OVERRIDING SYSTEM VALUE"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'rebuilding')",
         args);
+    // The updater cannot be dropped under the query.
+    pg::call(
+        [&]
+        {
+            const ObjectAddress table = {RelationRelationId, state_table, 0};
+            const ObjectAddress updater = {ProcedureRelationId, definition.updater_oid, 0};
+            recordDependencyOn(&table, &updater, DEPENDENCY_NORMAL);
+        });
     pg::execute("INSERT INTO readmodel_catalog.checkpoint (generation_id) VALUES ($1)",
                 pg::Args().integer(generation_id));
 }

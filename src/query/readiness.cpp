@@ -44,6 +44,8 @@ std::string_view code_of(worker::Block block)
         return "transient";
     case worker::Block::source:
         return "source";
+    case worker::Block::definition:
+        return "definition_changed";
     }
     return {};
 }

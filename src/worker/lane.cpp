@@ -167,13 +167,14 @@ void Lane::flush_member(Member &member)
 // A flush that failed says nothing about whose fault it was: its states are dropped, and it stands where it was committed last.
 void Lane::blame(Member &member, const pg::PgError &error)
 {
+    const Position up_to = member.cursor.value_or(0);
     member.fold.forget();
     member.cursor = member.stored;
     member.unflushed_events = 0;
     member.flushing = false;
     member.stop = query::FoldStop{query::is_transient(error.sqlstate()) ? query::FoldStop::Kind::transient
                                                                         : query::FoldStop::Kind::updater,
-                                  "updater_error", member.stored.value_or(0), error.sqlstate_text(), std::string(error.message()), 0};
+                                  "updater_error", up_to, error.sqlstate_text(), std::string(error.message()), 0};
 }
 
 void Lane::flush(bool everything)
@@ -241,10 +242,9 @@ size_t Lane::bytes() const
     return sum;
 }
 
-bool Lane::unflushed() const
+bool Lane::stopped() const
 {
-    return std::any_of(all.begin(), all.end(),
-                       [](const auto &member) { return member->unflushed_events > 0 || member->stop; });
+    return std::any_of(all.begin(), all.end(), [](const auto &member) { return !!member->stop; });
 }
 
 } // namespace worker

@@ -86,7 +86,8 @@ public:
     };
 
     size_t bytes() const;
-    bool unflushed() const;
+    // One of the members stands still since the last page.
+    bool stopped() const;
     int64 events_read() const { return read_count; }
     source::EventReader &events() { return reader; }
 

@@ -16,6 +16,8 @@ void copy_note(char (&target)[160], std::string_view note)
     target[length] = '\0';
 }
 
+constexpr std::int64_t worth_a_look_us = 200'000;
+
 } // namespace
 
 void publish(const Member &member, Assignment assignment)
@@ -61,17 +63,21 @@ void publish(const source::EventSource &source, const source::SettledPosition &s
     int pids[max_shown_blockers] = {};
     int blockers = 0;
     TimestampTz oldest = 0;
+    const std::optional<SourceSlot> before = source_snapshot(source.id);
+    const std::int64_t pending_for = before && before->pending ? GetCurrentTimestamp() - before->pending_since : 0;
     if (const auto &mark = settled.pending())
         for (const source::Holder &holder : mark->holders)
         {
             if (holder.deadline != 0)
                 continue;
-            const pg::HolderInfo info = pg::describe(source::lock_holder(holder));
+            const int pid = pg::process_of(source::lock_holder(holder));
             if (blockers < max_shown_blockers)
-                pids[blockers] = info.pid;
+                pids[blockers] = pid;
             blockers++;
-            if (info.started != 0 && (oldest == 0 || info.started < oldest))
-                oldest = info.started;
+            // Most marks pend for a moment; only one that stays is worth the look.
+            if (pid != 0 && pending_for > worth_a_look_us)
+                if (const TimestampTz started = pg::transaction_start_of(pid); started != 0)
+                    oldest = oldest == 0 ? started : std::min(oldest, started);
         }
 
     const SharedLock lock(LW_EXCLUSIVE);

@@ -219,7 +219,7 @@ bool RebuildWorker::flush_due() const
 {
     return TimestampDifferenceExceeds(flushed_at, GetCurrentTimestamp(), settings::flush_interval) ||
            lane->bytes() > static_cast<size_t>(settings::state_cache) * 1024 ||
-           std::any_of(lane->members().begin(), lane->members().end(), [](const auto &member) { return !!member->stop; });
+           lane->stopped();
 }
 
 void RebuildWorker::flush()

@@ -44,7 +44,8 @@ enum class Block : int
     permission,
     restoring,
     transient, // an error that is being retried; `note` says which
-    source,    // the source cannot be read; `note` says why
+    source,     // the source cannot be read; `note` says why
+    definition, // something that the definition names is gone; `note` says what
 };
 
 // Which lane a generation belongs to. Only the tail worker assigns; a rebuild worker hands over.

@@ -25,6 +25,9 @@ constexpr long last_look_ms = 50;
 // Events that come during a single step are chance; during three in a row they are load.
 constexpr int load_after_steps = 3;
 
+// While the tail works off a backlog.
+constexpr std::int64_t backlog_flush_us = 500'000;
+
 constexpr long probe_interval_ms = 5000;
 
 // While there is no source or no query at all.
@@ -60,6 +63,8 @@ Block block_of(int sqlstate)
             return Block::lock;
         case ERRCODE_INSUFFICIENT_PRIVILEGE:
             return Block::permission;
+        case ERRCODE_UNDEFINED_FUNCTION:
+            return Block::definition;
         default:
             return query::is_transient(sqlstate) ? Block::transient : Block::source;
     }
@@ -94,7 +99,9 @@ void TailWorker::run()
 
         const bool announced = process.announcements().events != seen.events;
         const long milliseconds = pause(announced);
-        if (loaded_steps >= load_after_steps)
+        if (idle())
+            process.sleep(milliseconds); // nobody reads: events need not wake it
+        else if (loaded_steps >= load_after_steps)
             process.sleep(settings::batch_delay); // events come in groups, and the appenders have the processor
         else
             process.wait_for_announcement(seen, milliseconds);
@@ -109,7 +116,7 @@ long TailWorker::pause(bool announced)
     long milliseconds = settings::poll_interval;
     for (const auto &tail : sources)
     {
-        if (tail->settled.pending())
+        if (tail->settled.pending() && !(tail->lane.empty() && tail->settled.edge()))
         {
             const int doublings = std::min(tail->waits, 6);
             milliseconds = std::min(milliseconds, std::min(first_look_ms << doublings, last_look_ms));
@@ -125,6 +132,12 @@ long TailWorker::pause(bool announced)
         milliseconds = std::min(milliseconds,
                                 std::max(1L, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), reload_at)));
     return milliseconds;
+}
+
+// No generation is tailed here.
+bool TailWorker::idle() const
+{
+    return std::all_of(sources.begin(), sources.end(), [](const auto &tail) { return tail->lane.empty(); });
 }
 
 void TailWorker::reload()
@@ -256,10 +269,11 @@ void TailWorker::forget_slots_of_dropped()
             slot.database = InvalidOid;
 }
 
-bool TailWorker::far_behind(TailSource &tail, const query::Generation &generation)
+bool TailWorker::far_behind(TailSource &tail, const query::Generation &generation, bool handed_over)
 {
-    // The first page of a small log is the tail's to fold, so that a new query on it needs no other worker.
-    const int pages = generation.phase == query::Phase::live ? pages_behind : 1;
+    // The first page of a small log is the tail's to fold, so that a new query on it needs no other worker. A lane that hands
+    // over has seen a settled position that may have moved on since.
+    const int pages = generation.phase == query::Phase::live || handed_over ? pages_behind : 1;
     pg::lock_with_inheritors(tail.config.events, AccessShareLock);
     const pg::FreshSnapshot snapshot;
     const pg::Spi spi;
@@ -314,7 +328,7 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
                                   "the updater was changed after this generation was defined; readmodel.define_query() starts a new one");
             continue;
         }
-        if (assignment == Assignment::handed_over || !far_behind(tail, generation))
+        if (!far_behind(tail, generation, assignment == Assignment::handed_over))
         {
             adopt(tail, std::move(generation));
             continue;
@@ -339,7 +353,10 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
         slot->block = Block::none;
     }
     if (new_lane != 0)
+    {
+        tail.settle_at = 0; // the lane is to see how far it may go
         wake_launcher();
+    }
 }
 
 void TailWorker::adopt(TailSource &tail, query::Generation generation)
@@ -364,7 +381,11 @@ TailWorker::Progress TailWorker::step(TailSource &tail)
     {
         Progress progress;
         if (tail.lane.empty())
-            settle_only(tail);
+        {
+            // A rebuild lane needs a settled position, not the latest one.
+            if (!tail.settled.edge() || GetCurrentTimestamp() >= tail.settle_at)
+                settle_only(tail);
+        }
         else
             progress = step_lane(tail);
         if (!progress.more)
@@ -394,6 +415,7 @@ TailWorker::Progress TailWorker::step(TailSource &tail)
 
 void TailWorker::settle_only(TailSource &tail)
 {
+    tail.settle_at = in_ms(settings::poll_interval);
     bool gone = false;
     {
         pg::Transaction transaction;
@@ -424,6 +446,7 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
 {
     process.report("tailing " + tail.config.name);
     Lane::Page page;
+    bool flushed = false;
     {
         pg::Transaction transaction;
         process.enter_transaction();
@@ -436,13 +459,20 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
         {
             const pg::Spi spi;
             page = tail.lane.fold_settled(tail.settled, tail.witness, settings::batch_size);
-            tail.lane.flush(false);
+            // With more to read at once, states are written as seldom as in a rebuild, but soon enough to be seen.
+            flushed = page.caught_up || tail.lane.stopped() || GetCurrentTimestamp() - tail.flushed_at > backlog_flush_us ||
+                      tail.lane.bytes() > static_cast<size_t>(settings::state_cache) * 1024;
+            if (flushed)
+                tail.lane.flush(false);
         }
         transaction.commit();
     }
-    tail.lane.committed(false);
     if (page.events > 0)
         tail.batches++;
+    if (!flushed)
+        return {true};
+    tail.lane.committed(!page.caught_up && tail.lane.bytes() < static_cast<size_t>(settings::state_cache) * 1024);
+    tail.flushed_at = GetCurrentTimestamp();
     publish(tail.config, tail.settled,
             {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
     after_commit(tail, page.caught_up);
@@ -576,9 +606,11 @@ void TailWorker::step_failed(TailSource &tail, const pg::Failure &error)
     for (const auto &member : tail.lane.members())
         publish_block(member->generation.id, block, blocker, error.text());
     if (tail.failures == 0)
-        pg::log(WARNING, "the tail of source " + pg::shown(tail.config.name) + " could not go on: " +
-                             std::string(error.text()),
-                "SQLSTATE " + error.code_text() + ". It is tried again.");
+        // The text of an error in the data can quote the data, which has no place in the log.
+        pg::log(WARNING, "the tail of source " + pg::shown(tail.config.name) + " could not go on" +
+                             (ERRCODE_TO_CATEGORY(error.code()) == ERRCODE_DATA_EXCEPTION ? ""
+                                                                                           : ": " + std::string(error.text())),
+                "SQLSTATE " + error.code_text() + ". It is tried again; readmodel.status() shows the reason.");
     const long delay = std::min(shortest_retry_ms << std::min(tail.failures, 10), longest_retry_ms);
     tail.failures++;
     tail.not_before = in_ms(delay);

@@ -33,6 +33,8 @@ struct TailSource
     int failures = 0;          // consecutive, for the backoff
     TimestampTz not_before = 0; // no step until then
     int waits = 0;             // consecutive looks at a pending mark
+    TimestampTz settle_at = 0; // when an idle lane settles again
+    TimestampTz flushed_at = 0;
     TimestampTz probe_at = 0;  // when the dead holes are looked at again
 };
 
@@ -52,13 +54,14 @@ private:
     void reload();
     void adopt_sources(std::vector<source::EventSource> loaded);
     void assign(TailSource &tail, std::vector<query::Generation> &wanted);
-    bool far_behind(TailSource &tail, const query::Generation &generation);
+    bool far_behind(TailSource &tail, const query::Generation &generation, bool handed_over);
     void adopt(TailSource &tail, query::Generation generation);
     void forget_slots_of_dropped();
 
     Progress step(TailSource &tail);
     Progress step_lane(TailSource &tail);
     void settle_only(TailSource &tail);
+    bool idle() const;
     bool rewound(TailSource &tail);
     void fail_source(TailSource &tail);
     void probe_dead_holes(TailSource &tail);
