@@ -292,6 +292,7 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
         unknown.erase(std::unique(unknown.begin(), unknown.end()), unknown.end());
         store.load(unknown, cache);
 
+        at = selected.front().index; // nothing is applied yet, whatever may raise before the first event
         guarded([&] { apply(page, selected, at, result.events, left); });
         if (!error && !left)
         {
