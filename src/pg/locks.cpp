@@ -120,6 +120,16 @@ int blocker_of(Oid relation, LOCKMODE mode)
     return 0;
 }
 
+bool holds_lock(Oid relation, LOCKMODE mode)
+{
+    return call(
+        [&]
+        {
+            const LOCKTAG tag = relation_tag(relation);
+            return LockHeldByMe(&tag, mode);
+        });
+}
+
 bool database_is_wanted(Oid database)
 {
     LOCKTAG tag;

@@ -47,6 +47,9 @@ LockAttempt try_lock(Oid relation, LOCKMODE mode);
 // The process of one of the transactions whose lock conflicts with `mode`; 0: none, or a prepared transaction.
 int blocker_of(Oid relation, LOCKMODE mode);
 
+// True if this session's transaction holds the relation's lock in this mode.
+bool holds_lock(Oid relation, LOCKMODE mode);
+
 // True while another session holds or waits with a lock on this database that keeps its sessions out (DROP DATABASE,
 // CREATE DATABASE .. TEMPLATE, ALTER DATABASE ..).
 bool database_is_wanted(Oid database);

@@ -15,4 +15,19 @@ bool move_checkpoint(const CheckpointMove &move)
     return statement.execute(args).size() == 1;
 }
 
+namespace
+{
+
+// The table's trigger, which its WHEN clause calls only for what is refused.
+Datum checkpoint_moves_forward(FunctionCallInfo)
+{
+    throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "a checkpoint cannot be set back")
+        .detail("The states contain the events up to it already and would count them twice.")
+        .hint("Call readmodel.rebuild() to build the query anew.");
+}
+
+} // namespace
+
 } // namespace query
+
+READMODEL_FUNCTION(readmodel_checkpoint_moves_forward, query::checkpoint_moves_forward);

@@ -192,6 +192,12 @@ void Fold::apply(const source::EventPage &page, std::vector<Selected> &selected,
                 for (size_t i = 0; i < event.count; i++)
                 {
                     const CachedState &state = entries[event.first + i]->second;
+                    // The lane is stale, which its compare-and-set will tell, or somebody has set the checkpoint back.
+                    if (unlikely(state.exists() && state.position >= position))
+                        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                                        errmsg("the event at position %lld is in a state already, which is at position %lld",
+                                               static_cast<long long>(position), static_cast<long long>(state.position)),
+                                        errhint("The checkpoint or the states were changed by hand. Rebuild the query.")));
                     call->args[0].isnull = !state.exists();
                     call->args[0].value = state.exists() ? PointerGetDatum(state.document.data()) : 0;
                     call->args[1].isnull = false;
@@ -286,6 +292,7 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
         unknown.erase(std::unique(unknown.begin(), unknown.end()), unknown.end());
         store.load(unknown, cache);
 
+        at = selected.front().index; // nothing is applied yet, whatever may raise before the first event
         guarded([&] { apply(page, selected, at, result.events, left); });
         if (!error && !left)
         {

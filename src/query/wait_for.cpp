@@ -3,6 +3,7 @@
 // Each look takes a fresh snapshot, so it needs READ COMMITTED, and it can only ever see what other transactions have committed:
 // a caller that has itself written to the source would wait for its own commit, and is refused.
 
+#include "pg/locks.hpp"
 #include "pg/sqlstate.hpp"
 #include "pg/transaction.hpp"
 #include "query/arguments.hpp"
@@ -38,15 +39,6 @@ void require_fresh_snapshots()
             .hint("Call readmodel.wait_for() in a READ COMMITTED transaction, before the one that reads.");
 }
 
-bool holds_writers_lock(Oid relation)
-{
-    if (!OidIsValid(relation))
-        return false;
-    LOCKTAG tag;
-    SET_LOCKTAG_RELATION(tag, MyDatabaseId, relation);
-    return LockHeldByMe(&tag, RowExclusiveLock);
-}
-
 // The position could not be settled before this transaction ends: the sequence's lock is what the settled position waits for.
 void require_no_own_writes(const catalog::QueryRow &query)
 {
@@ -54,7 +46,8 @@ void require_no_own_writes(const catalog::QueryRow &query)
     if (!source || !OidIsValid(source->events))
         return;
     const Oid sequence = source::position_sequence(source->events, source->position_column);
-    if (holds_writers_lock(sequence) || holds_writers_lock(source->events))
+    if ((OidIsValid(sequence) && pg::holds_lock(sequence, RowExclusiveLock)) ||
+        pg::holds_lock(source->events, RowExclusiveLock))
         throw pg::Error(ERRCODE_ACTIVE_SQL_TRANSACTION, "cannot wait for query " + pg::shown(query.name) +
                                                             " in a transaction that wrote to its source " +
                                                             pg::shown(source->name))

@@ -62,6 +62,16 @@ CREATE TABLE readmodel_catalog.checkpoint (
 ) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 COMMENT ON TABLE readmodel_catalog.checkpoint IS 'how far each generation has got; moved by compare-and-set only';
 
+-- The condition costs the workers next to nothing; an operator who sets a checkpoint back would have events counted twice.
+CREATE FUNCTION readmodel_catalog.checkpoint_moves_forward() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'readmodel_checkpoint_moves_forward';
+COMMENT ON FUNCTION readmodel_catalog.checkpoint_moves_forward() IS 'refuses (55000) to set a checkpoint back';
+REVOKE ALL ON FUNCTION readmodel_catalog.checkpoint_moves_forward() FROM PUBLIC;
+CREATE TRIGGER moves_forward BEFORE UPDATE ON readmodel_catalog.checkpoint FOR EACH ROW
+    WHEN (NEW.position < OLD.position OR (NEW.position IS NULL AND OLD.position IS NOT NULL))
+    EXECUTE FUNCTION readmodel_catalog.checkpoint_moves_forward();
+
 CREATE TABLE readmodel_catalog.failure (
     generation_id integer PRIMARY KEY REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
     reason text NOT NULL,                          -- updater_error, source_rewound, definition_changed, timeout, ..

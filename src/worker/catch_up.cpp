@@ -70,6 +70,12 @@ bool CatchUp::load()
                         .hint("The tail worker adopts it once everything is restored; status() says what it waits for.");
                 if (const std::optional<pg::Error> fault = source::check_source(*config))
                     throw pg::Error(*fault);
+                // Nobody is told of our own locks: a number that this transaction has drawn would look dead.
+                if (OidIsValid(config->sequence) && pg::holds_lock(config->sequence, RowExclusiveLock))
+                    throw pg::Error(ERRCODE_ACTIVE_SQL_TRANSACTION,
+                                    "catch_up cannot run in a transaction that has drawn a position of its source")
+                        .detail("It could not tell its own open events from settled ones.")
+                        .hint("Commit first.");
                 witness = std::make_unique<source::LockWitness>(*config);
                 if (OidIsValid(config->sequence))
                     target = pg::sequence_last_drawn(config->sequence);
@@ -82,13 +88,15 @@ bool CatchUp::load()
                     continue;
                 if (const std::optional<pg::Error> fault = query::check_generation(generation, *config))
                     throw pg::Error(*fault);
-                if (!query::definition_unchanged(generation))
+                // Accepted first, compared then: what is replaced in between is noticed here or before the fold.
+                Member &member = lane->add(std::move(generation));
+                member.fold.accept_updater();
+                if (!query::definition_unchanged(member.generation))
                     throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                                     "the updater of query " + pg::shown(query.name) + " was changed")
                         .hint("Call readmodel.define_query() again, which starts a new generation.");
-                if (source::before(edge, generation.checkpoint))
-                    edge = generation.checkpoint;
-                lane->add(std::move(generation)).fold.accept_updater();
+                if (source::before(edge, member.stored))
+                    edge = member.stored;
             }
             if (!settled)
                 settled = source::SettledPosition(edge);

@@ -34,6 +34,18 @@ std::string digest(const source::EventPage &page, Position position)
     return "unknown";
 }
 
+// Only once it is recorded: what a stale lane met is no failure.
+void log_failure(const Member &member)
+{
+    const query::FoldStop &stop = *member.stop;
+    pg::log(WARNING,
+            "query " + pg::shown(member.generation.query_name) + " failed at position " + std::to_string(stop.position),
+            "SQLSTATE " + stop.sqlstate +
+                (member.digest.empty() ? std::string(".") : ", SHA-256 of the event's data " + member.digest + "."),
+            "readmodel.status() shows the message. A changed updater is a new definition: call readmodel.define_query() again. If "
+            "the cause lay elsewhere, call readmodel.retry().");
+}
+
 } // namespace
 
 Lane::Lane(const source::EventSource &event_source) : source(event_source), reader(event_source) {}
@@ -131,13 +143,7 @@ void Lane::fold(const source::EventPage &page, bool caught_up, const MaybePositi
             if (result.stop)
             {
                 if (result.stop->kind == query::FoldStop::Kind::updater)
-                    pg::log(WARNING,
-                            "query " + pg::shown(member.generation.query_name) + " failed at position " +
-                                std::to_string(result.stop->position),
-                            "SQLSTATE " + result.stop->sqlstate + ", SHA-256 of the event's data " +
-                                digest(page, result.stop->position) + ".",
-                            "readmodel.status() shows the message. A changed updater is a new definition: call "
-                            "readmodel.define_query() again. If the cause lay elsewhere, call readmodel.retry().");
+                    member.digest = digest(page, result.stop->position);
                 member.stop = std::move(result.stop);
                 continue;
             }
@@ -172,6 +178,7 @@ void Lane::blame(Member &member, const pg::PgError &error)
     member.cursor = member.stored;
     member.unflushed_events = 0;
     member.flushing = false;
+    member.digest.clear();
     member.stop = query::FoldStop{query::is_transient(error.sqlstate()) ? query::FoldStop::Kind::transient
                                                                         : query::FoldStop::Kind::updater,
                                   "updater_error", up_to, error.sqlstate_text(), std::string(error.message()), 0};
@@ -188,7 +195,9 @@ void Lane::flush(bool everything)
         Member &member = *held;
         const bool moved = source::before(member.stored, member.cursor);
         const bool lazy = now - member.stored_at > lazy_checkpoint_us;
-        if (moved && (member.unflushed_events > 0 || lazy || everything || member.stop))
+        // A failure is only true of the checkpoint and the updater that it was met with: both are compared, moved or not.
+        const bool failing = member.stop && member.stop->kind == query::FoldStop::Kind::updater;
+        if (failing || (moved && (member.unflushed_events > 0 || lazy || everything || member.stop)))
         {
             if (!alone)
                 flush_member(member);
@@ -211,6 +220,8 @@ void Lane::committed(bool keep)
     for (const auto &held : all)
     {
         Member &member = *held;
+        if (member.failed && member.stop)
+            log_failure(member);
         if (!member.flushing)
             continue;
         member.flushing = false;

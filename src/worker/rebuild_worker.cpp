@@ -86,6 +86,7 @@ bool RebuildWorker::load()
     pg::Transaction transaction;
     process.enter_transaction();
     auto snapshot = std::make_unique<pg::FreshSnapshot>();
+    bool left_some = false;
     const std::vector<int32> ids = assigned(number);
     const std::vector<query::Generation> all = query::load_generations();
     std::vector<source::EventSource> sources = source::load_sources();
@@ -108,18 +109,32 @@ bool RebuildWorker::load()
             lane = std::make_unique<Lane>(*config);
         }
         // What is not as it should be is the tail's to report: it looks at every generation that has no lane.
-        if (query::check_generation(*found, *config) || !query::definition_unchanged(*found))
+        const auto leave = [&]
         {
+            lane->remove(id);
             assign(id, Assignment::none);
+            left_some = true;
+        };
+        if (query::check_generation(*found, *config))
+        {
+            leave();
             continue;
         }
+        // The updater is accepted first and compared then: what is replaced in between is noticed here or before the fold.
         Member &member = lane->add(*found);
         member.fold.accept_updater();
+        if (!query::definition_unchanged(*found))
+        {
+            leave();
+            continue;
+        }
         query::record_start(id);
         publish(member, Assignment::rebuild);
     }
     snapshot.reset();
     transaction.commit();
+    if (left_some)
+        announce_now();
     return lane && !lane->empty();
 }
 
@@ -145,7 +160,7 @@ void RebuildWorker::run()
         catch (const Lane::UpdaterChanged &changed)
         {
             assign(changed.generation_id, Assignment::none);
-            wake_tail();
+            announce_now(); // the tail says what is wrong with it, or assigns it anew
         }
         catch (const pg::Failure &error)
         {

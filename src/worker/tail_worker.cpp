@@ -209,7 +209,8 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
         // A stored checkpoint was settled when it was stored, and what is settled stays so.
         MaybePosition edge;
         for (const query::Generation &generation : generations)
-            if (generation.source_id == config.id && source::before(edge, generation.checkpoint))
+            // One that failed may have been built before the sequence went backwards.
+            if (generation.source_id == config.id && !generation.failed && source::before(edge, generation.checkpoint))
                 edge = generation.checkpoint;
         auto tail = std::make_unique<TailSource>(std::move(config),
                                                  same_numbers ? old->settled : source::SettledPosition(edge));
@@ -295,6 +296,16 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
                              now->definition.updater_oid != member->generation.definition.updater_oid ||
                              member->stop;
                   });
+    // The rest stays, with what can change about it: its view may have been made anew, or taken over in a session.
+    for (const auto &member : members)
+    {
+        const auto now = std::find_if(wanted.begin(), wanted.end(), [&](const auto &g) { return g.id == member->generation.id; });
+        member->generation.query_name = now->query_name;
+        member->generation.view = now->view;
+        member->generation.newest = now->newest;
+        member->generation.serving = now->serving;
+        member->generation.phase = now->phase;
+    }
     if (!tail.usable)
         return;
 
@@ -362,7 +373,14 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
 void TailWorker::adopt(TailSource &tail, query::Generation generation)
 {
     Member &member = tail.lane.add(std::move(generation));
+    // Accepted first, compared then: what is replaced in between is noticed either here or before the fold.
     member.fold.accept_updater();
+    if (!query::definition_unchanged(member.generation))
+    {
+        tail.lane.remove(member.generation.id);
+        reload_wanted = true;
+        return;
+    }
     if (member.generation.phase == query::Phase::rebuilding)
         query::record_start(member.generation.id);
     // What is settled now lies at or below the last number drawn: once past that, it is caught up, however busy the log is.
@@ -436,6 +454,8 @@ void TailWorker::settle_only(TailSource &tail)
         }
         transaction.commit();
     }
+    if (gone)
+        announce_now(); // rebuild lanes must stop too
     publish(tail.config, tail.settled,
             {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
     if (tail.settled.edge())
@@ -454,6 +474,7 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
         {
             fail_source(tail);
             transaction.commit();
+            announce_now(); // rebuild lanes must stop too
             return {};
         }
         {
@@ -531,6 +552,7 @@ void TailWorker::probe_dead_holes(TailSource &tail)
             "Its position was not drawn in the transaction that inserted it.",
             "Rebuild the queries of the source, and see that positions are drawn by the inserts themselves.");
     tail.settled.forget_hole_of(*late);
+    announce_now(); // rebuild lanes must stop too
     reload_wanted = true;
 }
 
@@ -544,7 +566,8 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up)
             reload_wanted = true;
             continue;
         }
-        if (member.stop && member.stop->kind == query::FoldStop::Kind::interrupted)
+        const bool left = member.stop && member.stop->kind == query::FoldStop::Kind::interrupted;
+        if (left)
             member.stop.reset(); // it stands where it left the page, which is committed
         if (member.stop)
         {
@@ -554,13 +577,37 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up)
             reload_at = in_ms(shortest_retry_ms);
             continue;
         }
-        const bool at_target = caught_up || (member.target && member.cursor && *member.cursor >= *member.target);
+        const bool at_target = (caught_up && !left) || (member.target && member.cursor && *member.cursor >= *member.target);
         if (!member.reached && at_target)
+        {
             member.reached = member.generation.phase == query::Phase::live || take_over(member);
+            if (!member.reached && !member.takeover_error.empty())
+                continue; // what is in the way is published already
+        }
         publish(member, Assignment::tail);
     }
     // Who failed or is set aside leaves the lane; the next reload brings back whoever may go on.
     std::erase_if(tail.lane.members(), [](const auto &member) { return member->failed || member->stop; });
+}
+
+// The next look tries again. A reader of the view or a define_query in progress is ordinary; else what the takeover depends on was
+// changed or dropped.
+bool TailWorker::take_over_failed(Member &member, const pg::Failure &error)
+{
+    if (query::is_transient(error.code()))
+    {
+        member.takeover_error.clear();
+        return false;
+    }
+    if (member.takeover_error != error.text())
+        pg::log(WARNING, "query " + pg::shown(member.generation.query_name) + " could not take over generation " +
+                             std::to_string(member.generation.number) + ": " + std::string(error.text()),
+                "SQLSTATE " + error.code_text() + ". It is tried again.");
+    member.takeover_error = error.text();
+    publish_block(member.generation.id, block_of(error.code()), 0, error.text());
+    if (reload_at == 0) // each look comes here: do not put it off
+        reload_at = in_ms(1000);
+    return false;
 }
 
 // False: a reader of the view is in the way; try again soon.
@@ -578,14 +625,9 @@ bool TailWorker::take_over(Member &member)
     }
     catch (const pg::Failure &error)
     {
-        // A reader of the view or a define_query in progress is ordinary: the next step tries again.
-        if (!query::is_transient(error.code()))
-        {
-            publish_block(member.generation.id, block_of(error.code()), 0, error.text());
-            reload_wanted = true;
-        }
-        return false;
+        return take_over_failed(member, error);
     }
+    member.takeover_error.clear();
     member.generation.phase = query::Phase::live;
     pg::log(LOG, "query " + pg::shown(member.generation.query_name) + " is ready, generation " +
                      std::to_string(member.generation.number));
@@ -639,6 +681,10 @@ void TailWorker::flush_all()
             return;
         }
         catch (const Lane::LostCheckpoint &)
+        {
+            return;
+        }
+        catch (const Lane::UpdaterChanged &)
         {
             return;
         }

@@ -67,6 +67,7 @@ private:
     void probe_dead_holes(TailSource &tail);
     void after_commit(TailSource &tail, bool caught_up);
     bool take_over(Member &member);
+    bool take_over_failed(Member &member, const pg::Failure &error);
     void updater_changed(TailSource &tail, int32 generation_id);
     void step_failed(TailSource &tail, const pg::Failure &error);
     void flush_all();
