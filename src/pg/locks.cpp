@@ -130,6 +130,22 @@ bool holds_lock(Oid relation, LOCKMODE mode)
         });
 }
 
+Oid file_of(Oid relation)
+{
+    return call(
+        [&]
+        {
+            Oid file = InvalidOid;
+            HeapTuple const tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+            if (HeapTupleIsValid(tuple))
+            {
+                file = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relfilenode;
+                ReleaseSysCache(tuple);
+            }
+            return file;
+        });
+}
+
 bool database_is_wanted(Oid database)
 {
     LOCKTAG tag;

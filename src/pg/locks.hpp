@@ -50,6 +50,9 @@ int blocker_of(Oid relation, LOCKMODE mode);
 // True if this session's transaction holds the relation's lock in this mode.
 bool holds_lock(Oid relation, LOCKMODE mode);
 
+// The number of the file that a relation's data is in now; 0 if it has none or is gone. Needs a transaction.
+Oid file_of(Oid relation);
+
 // True while another session holds or waits with a lock on this database that keeps its sessions out (DROP DATABASE,
 // CREATE DATABASE .. TEMPLATE, ALTER DATABASE ..).
 bool database_is_wanted(Oid database);

@@ -118,11 +118,8 @@ bool Fold::wanted(const EventValues &event) const
         return true;
     if (event.nulls[column_type])
         return false;
-    // Toasted types do not match: no type name is that long.
-    const Pointer stored = DatumGetPointer(event.values[column_type]);
-    if (VARATT_IS_EXTERNAL(stored) || VARATT_IS_COMPRESSED(stored))
-        return false;
-    return types.contains(text_view(event.values[column_type]));
+    const text *const type = DatumGetTextPP(event.values[column_type]); // toasted where the table is made so
+    return types.contains(text_view(PointerGetDatum(type)));
 }
 
 // Finds the events that concern the generation and the entries of their instances. `at` is the event in hand, for the error.

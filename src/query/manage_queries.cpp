@@ -97,6 +97,16 @@ Datum retry(FunctionCallInfo fcinfo)
     uint64 cleared = 0;
     {
         const CatalogScope scope;
+        const pg::Rows lost = pg::execute("SELECT f.reason FROM readmodel_catalog.failure f"
+                                          " JOIN readmodel_catalog.generation g USING (generation_id)"
+                                          " WHERE g.query_id = $1 AND g.generation IN ($2, $3)"
+                                          "   AND f.reason IN ('source_rewound', 'late_event')",
+                                          pg::Args().integer(query.id).integer(query.newest).integer(query.serving));
+        if (!lost.empty())
+            throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                            "query " + pg::shown(name) + " cannot go on where it failed")
+                .detail("It failed with " + *lost.text(0, 1) + ": its states lack events that it will not read again.")
+                .hint("Call readmodel.rebuild(), once the events and the sequence are as they should be.");
         cleared =
             pg::execute("DELETE FROM readmodel_catalog.failure f USING readmodel_catalog.generation g"
                         " WHERE g.generation_id = f.generation_id AND g.query_id = $1 AND g.generation IN ($2, $3)"

@@ -8,6 +8,7 @@
 #include "query/catalog.hpp"
 #include "query/generation_check.hpp"
 #include "settings.hpp"
+#include "source/source_watch.hpp"
 #include "worker/publish.hpp"
 #include "worker/wakeup.hpp"
 
@@ -52,6 +53,7 @@ template <class F> void CatchUp::as_engine(F &&f)
 bool CatchUp::load()
 {
     lane.reset();
+    source::begin_loading();
     as_engine(
         [&]
         {
@@ -98,6 +100,10 @@ bool CatchUp::load()
                 if (source::before(edge, member.stored))
                     edge = member.stored;
             }
+            std::vector<Oid> watched = pg::inheritors(config->events);
+            for (const auto &member : lane->members())
+                watched.push_back(member->generation.state_table);
+            source::watch(watched);
             if (!settled)
                 settled = source::SettledPosition(edge);
         });
@@ -213,6 +219,12 @@ void CatchUp::run()
         {
             // A worker was faster: begin again where it stands now.
             lane.reset();
+        }
+        catch (const Lane::SourceChanged &)
+        {
+            lane.reset();
+            config.reset();
+            settled.reset();
         }
         catch (const Lane::UpdaterChanged &)
         {

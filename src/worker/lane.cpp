@@ -3,6 +3,7 @@
 #include "pg/log.hpp"
 #include "pg/transaction.hpp"
 #include "query/checkpoint.hpp"
+#include "source/source_watch.hpp"
 
 namespace worker
 {
@@ -88,6 +89,9 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
     // The table is locked first, then the pending mark is tested, then the snapshot is taken: a snapshot from before a rewriting
     // ALTER TABLE shows an empty table, one from before the end of the mark's holders misses what they committed.
     pg::lock_with_inheritors(source.events, AccessShareLock);
+    if (source::watched_changed())
+        throw SourceChanged{};
+    const MaybePosition edge_before = settled.edge();
     settled.refresh(witness);
     // A mark that is proved at once calls for another snapshot. Under load that can happen again: what is settled by then is
     // enough to go on with.
@@ -97,13 +101,21 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
         source::EventPage page = reader.read(cursor(), std::nullopt, limit);
         if (!page.empty())
             witness.seen(page.last());
+        const bool undrawn = leave_out_undrawn(page);
         const source::SettledPosition::Verdict verdict = settled.judge(page.positions(), page.exhausted(), witness);
         if (verdict.read_again && attempt < 3)
         {
             page.free();
             continue;
         }
-        const bool caught_up = page.exhausted() || verdict.settled < page.size();
+        // A sequence that got a CACHE meanwhile would make the mark worthless: whoever drew under it waited for that change to
+        // commit, so the message about it has come by now.
+        if (verdict.settled < page.size() && source::watched_changed_now())
+        {
+            settled = source::SettledPosition(edge_before);
+            throw SourceChanged{};
+        }
+        const bool caught_up = !undrawn && (page.exhausted() || verdict.settled < page.size());
         page.truncate(verdict.settled);
         fold(page, caught_up, settled.edge());
         const Page result{page.size(), caught_up};
@@ -112,9 +124,32 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
     }
 }
 
+// A position that is visible was drawn before it became so. One above the last number drawn was not drawn at all: the sequence
+// will come to it again, and what is between can still be filled. Returns true if the page had such; throws if it had nothing else.
+bool Lane::leave_out_undrawn(source::EventPage &page) const
+{
+    if (page.empty() || !OidIsValid(source.sequence))
+        return false;
+    const Position last = pg::sequence_last_drawn(source.sequence);
+    if (page.last() <= last)
+        return false;
+    const auto positions = page.positions();
+    const auto first = std::upper_bound(positions.begin(), positions.end(), last);
+    if (first == positions.begin())
+        throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        "the event at position " + std::to_string(*first) + " lies beyond the last number of sequence " +
+                            pg::relation_name(source.sequence))
+            .detail("The last number drawn is " + std::to_string(last) + ".")
+            .hint("Move the sequence on with setval(), while nobody appends.");
+    page.truncate(static_cast<size_t>(first - positions.begin()));
+    return true;
+}
+
 Lane::Page Lane::fold_up_to(const MaybePosition &settled, int limit)
 {
     pg::lock_with_inheritors(source.events, AccessShareLock);
+    if (source::watched_changed())
+        throw SourceChanged{};
     const pg::FreshSnapshot snapshot;
     source::EventPage page = reader.read(cursor(), settled, limit);
     fold(page, page.exhausted(), settled);

@@ -81,6 +81,11 @@ public:
         int32 generation_id;
     };
 
+    // Something that the source or a member is built on was changed: load it all again.
+    struct SourceChanged
+    {
+    };
+
     // The updater was replaced while its batch was folded.
     struct UpdaterChanged
     {
@@ -95,6 +100,7 @@ public:
 
 private:
     void fold(const source::EventPage &page, bool caught_up, const MaybePosition &settled);
+    bool leave_out_undrawn(source::EventPage &page) const;
     void flush_member(Member &member);
     static void blame(Member &member, const pg::PgError &error);
 

@@ -20,7 +20,7 @@ constexpr std::int64_t worth_a_look_us = 200'000;
 
 } // namespace
 
-void publish(const Member &member, Assignment assignment)
+void publish(const Member &member, Assignment assignment, bool moved)
 {
     {
         const SharedLock lock(LW_EXCLUSIVE);
@@ -39,9 +39,12 @@ void publish(const Member &member, Assignment assignment)
             slot->reached = true;
             slot->required.set(member.stored);
         }
-        slot->block = Block::none;
-        slot->blocker_pid = 0;
-        slot->note[0] = '\0';
+        if (moved)
+        {
+            slot->block = Block::none;
+            slot->blocker_pid = 0;
+            slot->note[0] = '\0';
+        }
     }
     ConditionVariableBroadcast(&shared()->progress);
 }

@@ -7,7 +7,8 @@ namespace worker
 {
 
 // A member as it stands after a commit.
-void publish(const Member &member, Assignment assignment);
+// Without `moved` it was only taken up: a reason why it does not move stays.
+void publish(const Member &member, Assignment assignment, bool moved = true);
 
 // Why a generation does not move. Its numbers stay as they are.
 void publish_block(int32 generation_id, Block block, int blocker_pid, std::string_view note);

@@ -11,6 +11,7 @@
 #include "pg/transaction.hpp"
 #include "query/generation_check.hpp"
 #include "settings.hpp"
+#include "source/source_watch.hpp"
 #include "worker/publish.hpp"
 #include "worker/wakeup.hpp"
 #include "worker/worker_process.hpp"
@@ -81,6 +82,7 @@ void assign(int32 generation_id, Assignment assignment)
 // Loads the lane's generations as the catalog has them. False: none is left.
 bool RebuildWorker::load()
 {
+    source::begin_loading();
     definitions_seen = process.announcements().definitions;
     lane.reset();
     pg::Transaction transaction;
@@ -153,6 +155,10 @@ void RebuildWorker::run()
             work();
             failures = 0;
         }
+        catch (const Lane::SourceChanged &)
+        {
+            // Load it again.
+        }
         catch (const Lane::LostCheckpoint &)
         {
             // catch_up or an operator moved it: begin again where it stands now.
@@ -184,7 +190,7 @@ void RebuildWorker::work()
     process.report("rebuilding from " + config->name);
     while (!process.stop_requested())
     {
-        if (process.announcements().definitions != definitions_seen)
+        if (process.announcements().definitions != definitions_seen || source::watched_changed())
         {
             flush();
             return; // dropped, paused, failed by an operator: look again

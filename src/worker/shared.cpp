@@ -32,7 +32,7 @@ void startup()
         std::memset(static_cast<void *>(segment), 0, sizeof(Shared));
         segment->lock = &GetNamedLWLockTranche(name)->lock;
         pg_atomic_init_u64(&segment->registrations, 1);
-        pg_atomic_init_u32(&segment->prepared_changes, 0);
+        pg_atomic_init_u32(&segment->prepared_changes, 1); // unknown: prepared transactions outlive the server
         ConditionVariableInit(&segment->progress);
         for (DatabaseSlot &slot : segment->databases)
         {

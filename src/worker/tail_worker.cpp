@@ -6,6 +6,7 @@
 #include "settings.hpp"
 #include "worker/adoption.hpp"
 #include "worker/publish.hpp"
+#include "source/source_watch.hpp"
 #include "worker/wakeup.hpp"
 
 namespace worker
@@ -41,20 +42,6 @@ TimestampTz in_ms(long milliseconds)
     return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
 }
 
-// Relations whose definition the worker has built its statements on. A relcache callback may not do more than compare.
-std::array<Oid, max_sources> watched_relations;
-size_t watched_count = 0;
-volatile bool relation_changed = false;
-
-void on_relation_change(Datum, Oid relation)
-{
-    if (!OidIsValid(relation))
-        relation_changed = true;
-    for (size_t i = 0; i < watched_count; i++)
-        if (watched_relations[i] == relation)
-            relation_changed = true;
-}
-
 Block block_of(int sqlstate)
 {
     switch (sqlstate)
@@ -74,13 +61,12 @@ Block block_of(int sqlstate)
 
 void TailWorker::run()
 {
-    pg::call([] { CacheRegisterRelcacheCallback(on_relation_change, 0); });
     Announcements seen = process.announcements();
     reload_wanted = true;
     while (!process.stop_requested())
     {
         const Announcements now = process.announcements();
-        if (now.definitions != seen.definitions || relation_changed || (reload_at != 0 && GetCurrentTimestamp() >= reload_at))
+        if (now.definitions != seen.definitions || source::watched_changed() || (reload_at != 0 && GetCurrentTimestamp() >= reload_at))
             reload_wanted = true;
         seen = now;
         if (reload_wanted)
@@ -100,7 +86,11 @@ void TailWorker::run()
         const bool announced = process.announcements().events != seen.events;
         const long milliseconds = pause(announced);
         if (idle())
-            process.sleep(milliseconds); // nobody reads: events need not wake it
+        {
+            // Nobody reads: events need not wake it. Definitions do; one that came during the step may have lost its wake-up.
+            if (process.announcements().definitions == seen.definitions)
+                process.sleep(milliseconds);
+        }
         else if (loaded_steps >= load_after_steps)
             process.sleep(settings::batch_delay); // events come in groups, and the appenders have the processor
         else
@@ -143,7 +133,7 @@ bool TailWorker::idle() const
 void TailWorker::reload()
 {
     process.report("loading definitions");
-    relation_changed = false;
+    source::begin_loading();
     reload_wanted = false;
     reload_at = 0;
     try
@@ -175,17 +165,15 @@ void TailWorker::reload()
     // A restore fills the catalog without a word to anybody.
     if ((sources.empty() || generations.empty()) && reload_at == 0)
         reload_at = in_ms(look_for_sources_ms);
-    watched_count = 0;
+    std::erase_if(sources, [](const auto &tail) { return !tail; }); // what an error has left behind
+    std::vector<Oid> watched;
     for (const auto &tail : sources)
     {
-        if (watched_count < watched_relations.size())
-            watched_relations[watched_count++] = tail->config.events;
+        watched.insert(watched.end(), tail->tables.begin(), tail->tables.end());
         for (const auto &member : tail->lane.members())
-            if (watched_count < watched_relations.size())
-                watched_relations[watched_count++] = member->generation.state_table;
-            else
-                relation_changed = false;
+            watched.push_back(member->generation.state_table);
     }
+    source::watch(watched);
 }
 
 void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
@@ -221,6 +209,7 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
             tail->lookups_before = old->lookups_before + (same_numbers ? 0 : old->settled.lookups());
         }
         tables_changed = true;
+        publish(*tail);
         {
             const SharedLock lock(LW_EXCLUSIVE);
             if (SourceSlot *const slot = find_source(MyDatabaseId, tail->config.id, true))
@@ -244,6 +233,9 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
         const std::optional<pg::Error> fault = tail->config.restored ? adopt_restored(tail->config, generations)
                                                                      : source::check_source(tail->config);
         tail->usable = !fault;
+        tail->tables = {tail->config.events};
+        if (!fault)
+            tail->tables = pg::inheritors(tail->config.events);
         if (!fault)
         {
             tail->config.restored = false;
@@ -294,7 +286,7 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
                       return now == wanted.end() || now->failed || now->owner != member->generation.owner ||
                              now->state_table != member->generation.state_table ||
                              now->definition.updater_oid != member->generation.definition.updater_oid ||
-                             member->stop;
+                             member->stop || query::check_generation(*now, tail.config);
                   });
     // The rest stays, with what can change about it: its view may have been made anew, or taken over in a session.
     for (const auto &member : members)
@@ -333,6 +325,12 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
             reload_at = in_ms(1000);
             continue;
         }
+        if (OidIsValid(tail.config.sequence) && generation.checkpoint &&
+            pg::sequence_last_drawn(tail.config.sequence) < *generation.checkpoint)
+        {
+            record_rewound(tail, generation);
+            continue;
+        }
         if (!query::definition_unchanged(generation))
         {
             query::record_failure(generation.id, "definition_changed", std::nullopt, "",
@@ -359,6 +357,8 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
             continue;
         }
         slot->assignment = Assignment::rebuild_wanted;
+        slot->reached = false; // whatever it was before: it is far behind now
+        slot->required.set(std::nullopt);
         slot->lane = new_lane;
         slot->worker_pid = 0;
         slot->block = Block::none;
@@ -388,7 +388,7 @@ void TailWorker::adopt(TailSource &tail, query::Generation generation)
         member.target = pg::sequence_last_drawn(tail.config.sequence);
     if (const std::optional<GenerationSlot> slot = generation_snapshot(member.generation.id))
         member.reached = slot->reached && member.generation.phase == query::Phase::live;
-    publish(member, Assignment::tail);
+    worker::publish(member, Assignment::tail, false);
 }
 
 TailWorker::Progress TailWorker::step(TailSource &tail)
@@ -416,6 +416,11 @@ TailWorker::Progress TailWorker::step(TailSource &tail)
         // catch_up or another worker was faster: begin again where it stands now.
         tail.lane.abandon();
         tail.lane.remove(lost.generation_id);
+        reload_wanted = true;
+    }
+    catch (const Lane::SourceChanged &)
+    {
+        tail.lane.abandon();
         reload_wanted = true;
     }
     catch (const Lane::UpdaterChanged &changed)
@@ -455,9 +460,8 @@ void TailWorker::settle_only(TailSource &tail)
         transaction.commit();
     }
     if (gone)
-        announce_now(); // rebuild lanes must stop too
-    publish(tail.config, tail.settled,
-            {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
+        source_failed(tail);
+    publish(tail);
     if (tail.settled.edge())
         ConditionVariableBroadcast(&shared()->progress); // rebuild lanes may wait for it
 }
@@ -474,7 +478,7 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
         {
             fail_source(tail);
             transaction.commit();
-            announce_now(); // rebuild lanes must stop too
+            source_failed(tail);
             return {};
         }
         {
@@ -494,32 +498,73 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
         return {true};
     tail.lane.committed(!page.caught_up && tail.lane.bytes() < static_cast<size_t>(settings::state_cache) * 1024);
     tail.flushed_at = GetCurrentTimestamp();
-    publish(tail.config, tail.settled,
-            {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
+    publish(tail);
     after_commit(tail, page.caught_up);
     return {!page.caught_up};
 }
 
-// The sequence decides, not max(position): retention may delete events.
-bool TailWorker::rewound(TailSource &tail)
+void TailWorker::publish(const TailSource &tail)
 {
-    if (!OidIsValid(tail.config.sequence) || !tail.settled.edge())
-        return false;
-    return pg::sequence_last_drawn(tail.config.sequence) < *tail.settled.edge();
+    worker::publish(tail.config, tail.settled,
+                    {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
 }
 
+// The sequence decides, not max(position): retention may delete events. It went back if its last number is below one that was
+// seen, or if both it and the table got new files, as TRUNCATE .. RESTART IDENTITY does, however many numbers were drawn since.
+bool TailWorker::rewound(TailSource &tail)
+{
+    if (!OidIsValid(tail.config.sequence))
+        return false;
+    const Position last = pg::sequence_last_drawn(tail.config.sequence);
+    const Oid sequence_file = pg::file_of(tail.config.sequence);
+    std::uint64_t table_files = 0;
+    for (const Oid table : tail.tables)
+        table_files = table_files * 31 + pg::file_of(table);
+
+    MaybePosition highest = tail.highest_drawn;
+    if (source::before(highest, tail.settled.edge()))
+        highest = tail.settled.edge();
+    if (tail.settled.pending() && source::before(highest, tail.settled.pending()->high))
+        highest = tail.settled.pending()->high;
+    const bool new_files = tail.highest_drawn && sequence_file != tail.sequence_file && table_files != tail.table_files;
+    tail.sequence_file = sequence_file;
+    tail.table_files = table_files;
+    tail.highest_drawn = last;
+    return new_files || (highest && last < *highest);
+}
+
+void TailWorker::record_rewound(const TailSource &tail, const query::Generation &generation)
+{
+    query::record_failure(generation.id, "source_rewound", generation.checkpoint, "",
+                          "the sequence of source " + pg::shown(tail.config.name) +
+                              " went back before a position that was applied");
+}
+
+// Whoever has applied something of the old numbers fails; who has not begins with the new ones.
 void TailWorker::fail_source(TailSource &tail)
 {
     pg::log(WARNING, "the sequence of source " + pg::shown(tail.config.name) + " went backwards",
             "Positions that were applied will be drawn again.",
             "Rebuild the queries of the source, once its events and its sequence are as they should be.");
     const pg::FreshSnapshot snapshot;
-    for (const query::Generation &generation : generations)
-        if (generation.source_id == tail.config.id && !generation.failed)
-            query::record_failure(generation.id, "source_rewound", generation.checkpoint, "",
-                                  "the sequence of source " + pg::shown(tail.config.name) +
-                                      " ends before a position that was applied");
+    for (const query::Generation &generation : query::load_generations())
+    {
+        if (generation.source_id != tail.config.id || generation.failed)
+            continue;
+        const std::optional<GenerationSlot> slot = generation_snapshot(generation.id);
+        const bool rebuilding = slot && (slot->assignment == Assignment::rebuild || slot->assignment == Assignment::rebuild_wanted);
+        if (generation.checkpoint || rebuilding)
+            record_rewound(tail, generation);
+    }
+}
+
+// The transaction of fail_source() has committed.
+void TailWorker::source_failed(TailSource &tail)
+{
+    tail.lane.abandon();
     tail.settled = source::SettledPosition();
+    publish(tail);
+    announce_now(); // rebuild lanes must stop too
     reload_wanted = true;
 }
 
@@ -558,6 +603,7 @@ void TailWorker::probe_dead_holes(TailSource &tail)
 
 void TailWorker::after_commit(TailSource &tail, bool caught_up)
 {
+    bool stopped = false;
     for (const auto &held : tail.lane.members())
     {
         Member &member = *held;
@@ -574,7 +620,7 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up)
             const bool locked = member.stop->kind == query::FoldStop::Kind::locked;
             publish_block(member.generation.id, locked ? Block::lock : Block::transient, member.stop->blocker_pid,
                           member.stop->message);
-            reload_at = in_ms(shortest_retry_ms);
+            stopped = true;
             continue;
         }
         const bool at_target = (caught_up && !left) || (member.target && member.cursor && *member.cursor >= *member.target);
@@ -584,8 +630,11 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up)
             if (!member.reached && !member.takeover_error.empty())
                 continue; // what is in the way is published already
         }
-        publish(member, Assignment::tail);
+        worker::publish(member, Assignment::tail);
     }
+    tail.set_aside = stopped ? tail.set_aside + 1 : 0;
+    if (stopped)
+        reload_at = in_ms(std::min(shortest_retry_ms << std::min(tail.set_aside, 7), longest_retry_ms));
     // Who failed or is set aside leaves the lane; the next reload brings back whoever may go on.
     std::erase_if(tail.lane.members(), [](const auto &member) { return member->failed || member->stop; });
 }

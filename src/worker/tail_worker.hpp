@@ -33,6 +33,11 @@ struct TailSource
     int failures = 0;          // consecutive, for the backoff
     TimestampTz not_before = 0; // no step until then
     int waits = 0;             // consecutive looks at a pending mark
+    int set_aside = 0;         // consecutive steps that set a member aside, for the backoff
+    std::vector<Oid> tables;   // the event table and its partitions
+    MaybePosition highest_drawn;        // the sequence, as the last step has seen it ..
+    Oid sequence_file = InvalidOid;
+    std::uint64_t table_files = 0;      // .. and the files of the tables
     TimestampTz settle_at = 0; // when an idle lane settles again
     TimestampTz flushed_at = 0;
     TimestampTz probe_at = 0;  // when the dead holes are looked at again
@@ -62,13 +67,15 @@ private:
     Progress step_lane(TailSource &tail);
     void settle_only(TailSource &tail);
     bool idle() const;
-    bool rewound(TailSource &tail);
-    void fail_source(TailSource &tail);
+    static bool rewound(TailSource &tail);
+    static void publish(const TailSource &tail);
+    static void record_rewound(const TailSource &tail, const query::Generation &generation);
+    static void fail_source(TailSource &tail);
+    void source_failed(TailSource &tail);
     void probe_dead_holes(TailSource &tail);
     void after_commit(TailSource &tail, bool caught_up);
     bool take_over(Member &member);
     bool take_over_failed(Member &member, const pg::Failure &error);
-    void updater_changed(TailSource &tail, int32 generation_id);
     void step_failed(TailSource &tail, const pg::Failure &error);
     void flush_all();
     long pause(bool announced);
