@@ -164,6 +164,15 @@ ROLLBACK TO subscribed;
 SELECT readmodel.create_source('ct_e', 'e');
 ROLLBACK;
 
+-- Events that were imported with their positions: the sequence would come to them again.
+SELECT readmodel.create_event_table('imported');
+INSERT INTO imported (position, stream_id) OVERRIDING SYSTEM VALUE VALUES (41, 'a'), (42, 'a');
+SELECT readmodel.create_source('imported', 'imported');
+SELECT setval('imported_position_seq', 42);
+SELECT readmodel.create_source('imported', 'imported');
+SELECT readmodel.drop_source('imported');
+DROP TABLE imported;
+
 -- Nothing is left of all that was refused or dropped.
 SELECT sources_here(), markers_here();
 

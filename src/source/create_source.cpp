@@ -1,5 +1,6 @@
 // create_source and drop_source: what a source is in the catalog, and who may make and drop one.
 
+#include "pg/locks.hpp"
 #include "pg/memory.hpp"
 #include "pg/spi.hpp"
 #include "pg/sqlstate.hpp"
@@ -206,6 +207,23 @@ void insert_source(EventSource &source, const std::string &settle)
             .hint("Choose another name, or drop that source first with readmodel.drop_source().");
 }
 
+// Events that were imported with their positions, or the sequence set back: the sequence will come to their positions again.
+void check_drawn(const EventSource &source)
+{
+    const Oid sequence = position_sequence(source.events, source.position_column);
+    if (source.settle == Settle::gap_timeout || !OidIsValid(sequence))
+        return;
+    const MaybePosition head = head_position(source);
+    if (!head)
+        return;
+    const Position last = pg::sequence_last_drawn(sequence);
+    if (*head > last)
+        throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                        "the sequence of event table " + pg::relation_name(source.events) + " is behind its events")
+            .detail("The highest position is " + std::to_string(*head) + ", the last number drawn is " + std::to_string(last) + ".")
+            .hint("Move the sequence on: SELECT setval('" + pg::relation_name(sequence) + "', " + std::to_string(*head) + ").");
+}
+
 Datum create_source(FunctionCallInfo fcinfo)
 {
     EventSource source = source_of_arguments(fcinfo);
@@ -213,6 +231,7 @@ Datum create_source(FunctionCallInfo fcinfo)
     if (std::optional<pg::Error> error = check_source(source))
         throw *std::move(error);
     check_mappings(source);
+    check_drawn(source);
     insert_source(source, text_argument(fcinfo, argument_settle).value());
     say_what_is_not_proved(source);
     worker::announce_definitions(true);

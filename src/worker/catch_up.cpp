@@ -23,9 +23,14 @@ class CatchUp
 public:
     explicit CatchUp(const query::QueryRow &row) : query(row) {}
 
+    ~CatchUp();
+    CatchUp(const CatchUp &) = delete;
+    CatchUp &operator=(const CatchUp &) = delete;
+
     void run();
 
 private:
+    void announce(bool caught_up);
     bool load();
     bool batch();
     void raise_failures();
@@ -127,10 +132,37 @@ bool CatchUp::batch()
         });
     pg::call([] { SPI_commit(); });
     lane->committed(false);
-    if (shared())
-        ConditionVariableBroadcast(&shared()->progress);
+    announce(page.caught_up);
     const MaybePosition cursor = lane->cursor();
     return page.caught_up || (target && cursor && *cursor >= *target);
+}
+
+// Where no tail worker lives this session counts as the one that moves the query, as long as it runs.
+void CatchUp::announce(bool caught_up)
+{
+    if (!shared())
+        return;
+    if (database_health().tail_alive)
+    {
+        ConditionVariableBroadcast(&shared()->progress);
+        return;
+    }
+    for (const auto &member : lane->members())
+    {
+        member->reached |= caught_up && member->generation.phase == query::Phase::live;
+        const std::optional<GenerationSlot> slot = generation_snapshot(member->generation.id);
+        publish(*member, slot ? slot->assignment : Assignment::none);
+    }
+}
+
+CatchUp::~CatchUp()
+{
+    if (!shared())
+        return;
+    const SharedLock lock(LW_EXCLUSIVE);
+    for (GenerationSlot &slot : shared()->generations)
+        if (slot.database == MyDatabaseId && slot.worker_pid == MyProcPid)
+            slot.worker_pid = 0;
 }
 
 void CatchUp::raise_failures()
