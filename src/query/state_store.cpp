@@ -9,6 +9,13 @@ namespace query
 namespace
 {
 
+// The statements' plans are kept. One that is made while the table is small, or was never analysed, would go on reading the whole
+// table when it is large; rows are only ever looked for by the primary key.
+void plan_with_the_index()
+{
+    pg::set_local("enable_seqscan", "off");
+}
+
 // Rows are written in portions, so that the arrays of one statement stay small.
 constexpr size_t portion_rows = 5000;
 constexpr size_t portion_bytes = 8 * 1024 * 1024;
@@ -94,6 +101,7 @@ void StateStore::load(std::span<StateCache::Entry *const> entries, StateCache &c
     const pg::AsUser as_owner(owner, true);
     pg::set_local("search_path", "pg_catalog, pg_temp");
     pg::set_local("row_security", "off");
+    plan_with_the_index();
     const pg::OwnedContext scratch(CurrentMemoryContext, "pg_readmodel state ids");
     for (size_t from = 0; from < entries.size(); from += portion_rows)
     {
@@ -202,6 +210,9 @@ void StateStore::write(const StateCache &cache)
         upsert(rows.subspan(from, to - from));
         from = to;
     }
+    if (removed.empty())
+        return;
+    plan_with_the_index();
     const std::span<StateCache::Entry *const> gone(removed);
     for (from = 0; from < gone.size(); from += portion_rows)
         remove(gone.subspan(from, std::min(portion_rows, gone.size() - from)));

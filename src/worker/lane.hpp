@@ -70,6 +70,8 @@ public:
     // Moves the checkpoints and writes the states of all members that have something to write; records failures. With
     // `everything` also checkpoints that moved over nothing of the query's own. Throws LostCheckpoint.
     void flush(bool everything);
+    // The next flush writes each member by itself, as after one that was not committed.
+    void flush_one_by_one() { one_by_one = true; }
     // The transaction of flush() has committed. `keep`: states stay in memory.
     void committed(bool keep);
     // It has not.

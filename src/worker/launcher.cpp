@@ -125,6 +125,8 @@ private:
 std::optional<Started> register_worker(const char *type, const char *function, const Database &database,
                                        const WorkerStart &start, TimestampTz now)
 {
+    // Not allocated by PostgreSQL: between transactions that would stay for good.
+    const std::string name = std::string(type) + " of database \"" + NameStr(database.name) + "\"";
     BackgroundWorkerHandle *const handle = pg::call(
         [&]() -> BackgroundWorkerHandle *
         {
@@ -134,8 +136,7 @@ std::optional<Started> register_worker(const char *type, const char *function, c
             worker.bgw_restart_time = BGW_NEVER_RESTART;
             worker.bgw_notify_pid = MyProcPid;
             strlcpy(worker.bgw_type, type, sizeof worker.bgw_type);
-            strlcpy(worker.bgw_name, psprintf("%s of database \"%s\"", type, NameStr(database.name)),
-                    sizeof worker.bgw_name);
+            strlcpy(worker.bgw_name, name.c_str(), sizeof worker.bgw_name);
             strlcpy(worker.bgw_library_name, "pg_readmodel", sizeof worker.bgw_library_name);
             strlcpy(worker.bgw_function_name, function, sizeof worker.bgw_function_name);
             static_assert(sizeof start <= BGW_EXTRALEN);

@@ -6,7 +6,11 @@
 //     until less than a page remains; flush; hand over
 //
 // A crash goes on from the last flush: the lane's slot stays, and the launcher starts another worker for it.
+//
+// A generation that cannot go on for now (its table is locked, the disk is full) is set aside: it leaves the lane in memory, so that
+// the others go on, but stays assigned to it, and is taken up again after a while.
 
+#include "pg/locks.hpp"
 #include "pg/log.hpp"
 #include "pg/transaction.hpp"
 #include "query/generation_check.hpp"
@@ -24,6 +28,13 @@ namespace
 
 constexpr long retry_ms = 500;
 constexpr int most_retries = 5; // then the launcher takes over, with its backoff
+
+// For a generation that is set aside.
+constexpr long first_retry_ms = 100;
+constexpr long last_retry_ms = 5000;
+
+// The longest sleep between two looks at what may have changed.
+constexpr long longest_sleep_ms = 1000;
 constexpr std::int64_t progress_line_us = 10'000'000;
 
 class RebuildWorker
@@ -39,11 +50,25 @@ private:
     bool fold_page(const MaybePosition &settled);
     void flush();
     bool flush_due() const;
+    void set_aside(Member &member);
+    void set_aside_those_that_are_locked();
     void leave_those_that_stopped();
+    bool retry_due() const;
+    void wait_for_retry();
+    void retry(const pg::Failure &error);
     void hand_over();
     void end_lane();
     void log_progress();
-    void limit_rate(std::int64_t events);
+    bool definitions_moved() const { return process.announcements().definitions != definitions_seen; }
+    long over_rate_ms() const;
+    void limit_rate();
+
+    // A generation that was set aside.
+    struct Waiting
+    {
+        int failures = 0;
+        TimestampTz retry_at = 0; // 0: it is back in the lane, and the next flush shows whether it may stay
+    };
 
     WorkerProcess &process;
     uint64 number;
@@ -51,8 +76,12 @@ private:
     std::unique_ptr<Lane> lane;
     TimestampTz flushed_at = 0;
     TimestampTz logged_at = 0;
+    int rate_limit = 0; // for which the rate is measured
     TimestampTz rate_since = 0;
     std::int64_t rate_events = 0;
+    std::map<int32, Waiting> waiting; // by generation
+    bool flushing = false;            // where an error came from
+    bool flush_alone = false;         // the last flush failed, and it is not known by whose fault
     uint64 definitions_seen = 0;
     int failures = 0;
 };
@@ -90,6 +119,8 @@ bool RebuildWorker::load()
     auto snapshot = std::make_unique<pg::FreshSnapshot>();
     bool left_some = false;
     const std::vector<int32> ids = assigned(number);
+    std::erase_if(waiting, [&](const auto &aside) { return std::find(ids.begin(), ids.end(), aside.first) == ids.end(); });
+    const TimestampTz now = GetCurrentTimestamp();
     const std::vector<query::Generation> all = query::load_generations();
     std::vector<source::EventSource> sources = source::load_sources();
     for (const int32 id : ids)
@@ -99,14 +130,21 @@ bool RebuildWorker::load()
         if (found == all.end())
         {
             assign(id, Assignment::none);
+            waiting.erase(id);
             continue;
         }
+        const auto aside = waiting.find(id);
+        if (aside != waiting.end() && aside->second.retry_at > now)
+            continue;
         if (!lane)
         {
             const auto source = std::find_if(sources.begin(), sources.end(),
                                              [&](const source::EventSource &s) { return s.id == found->source_id; });
             if (source == sources.end() || source::check_source(*source))
+            {
+                waiting.clear(); // the lane ends
                 break;
+            }
             config = *source;
             lane = std::make_unique<Lane>(*config);
         }
@@ -115,6 +153,7 @@ bool RebuildWorker::load()
         {
             lane->remove(id);
             assign(id, Assignment::none);
+            waiting.erase(id);
             left_some = true;
         };
         if (query::check_generation(*found, *config))
@@ -131,7 +170,10 @@ bool RebuildWorker::load()
             continue;
         }
         query::record_start(id);
-        publish(member, Assignment::rebuild);
+        if (aside == waiting.end())
+            publish(member, Assignment::rebuild);
+        else
+            aside->second.retry_at = 0; // stalled until a flush shows otherwise
     }
     snapshot.reset();
     transaction.commit();
@@ -144,14 +186,21 @@ void RebuildWorker::run()
 {
     while (!process.stop_requested())
     {
+        flushing = false;
         try
         {
             if (!load())
             {
-                end_lane();
-                return;
+                if (waiting.empty())
+                {
+                    end_lane();
+                    return;
+                }
+                wait_for_retry();
+                continue;
             }
             flushed_at = logged_at = rate_since = GetCurrentTimestamp();
+            rate_events = 0;
             work();
             failures = 0;
         }
@@ -170,17 +219,53 @@ void RebuildWorker::run()
         }
         catch (const pg::Failure &error)
         {
-            if (lane)
-                for (const auto &member : lane->members())
-                    publish_block(member->generation.id,
-                                  error.code() == ERRCODE_LOCK_NOT_AVAILABLE ? Block::lock : Block::transient, 0,
-                                  error.text());
+            // Again from the last flush, one by one: then it shows who it is.
+            if (flushing && !std::exchange(flush_alone, true))
+                continue;
             if (++failures > most_retries)
                 throw;
-            pg::log(WARNING, "a rebuild could not go on: " + std::string(error.text()),
-                    "SQLSTATE " + error.code_text() + ". It is tried again.");
-            process.sleep(retry_ms * failures);
+            retry(error);
         }
+    }
+}
+
+// None of the members is known to be the cause.
+void RebuildWorker::retry(const pg::Failure &error)
+{
+    const bool locked = error.code() == ERRCODE_LOCK_NOT_AVAILABLE;
+    int blocker = 0;
+    if (locked && config)
+    {
+        pg::Transaction transaction;
+        blocker = pg::blocker_of(config->events, AccessShareLock);
+        transaction.commit();
+    }
+    if (lane)
+        for (const auto &member : lane->members())
+            publish_block(member->generation.id, locked ? Block::lock : Block::transient, blocker, error.text());
+    pg::log(WARNING, "a rebuild could not go on: " + std::string(error.text()),
+            "SQLSTATE " + error.code_text() + ". It is tried again.");
+    process.sleep(retry_ms * failures);
+}
+
+bool RebuildWorker::retry_due() const
+{
+    const TimestampTz now = GetCurrentTimestamp();
+    return std::any_of(waiting.begin(), waiting.end(),
+                       [&](const auto &aside) { return aside.second.retry_at != 0 && aside.second.retry_at <= now; });
+}
+
+// With nothing else to do.
+void RebuildWorker::wait_for_retry()
+{
+    process.report("waiting to go on with a rebuild");
+    while (!process.stop_requested() && !definitions_moved() && !retry_due())
+    {
+        long milliseconds = longest_sleep_ms;
+        for (const auto &aside : waiting)
+            milliseconds = std::min(milliseconds,
+                                    TimestampDifferenceMilliseconds(GetCurrentTimestamp(), aside.second.retry_at));
+        process.sleep(std::max(1L, milliseconds));
     }
 }
 
@@ -190,10 +275,11 @@ void RebuildWorker::work()
     process.report("rebuilding from " + config->name);
     while (!process.stop_requested())
     {
-        if (process.announcements().definitions != definitions_seen || source::watched_changed())
+        if (definitions_moved() || source::watched_changed() || retry_due())
         {
             flush();
-            return; // dropped, paused, failed by an operator: look again
+            leave_those_that_stopped();
+            return; // dropped, paused, failed by an operator, or to be taken up again: look
         }
         const std::optional<SourceSlot> slot = source_snapshot(config->id);
         const MaybePosition settled = slot ? slot->settled.get() : std::nullopt;
@@ -204,6 +290,7 @@ void RebuildWorker::work()
             continue;
         }
         const bool done = fold_page(settled);
+        set_aside_those_that_are_locked();
         if (done || flush_due())
             flush();
         leave_those_that_stopped();
@@ -215,6 +302,9 @@ void RebuildWorker::work()
             return;
         }
         log_progress();
+        limit_rate();
+        if (lane->empty())
+            return;
     }
     flush();
 }
@@ -232,7 +322,7 @@ bool RebuildWorker::fold_page(const MaybePosition &settled)
         }
         transaction.commit();
     }
-    limit_rate(static_cast<std::int64_t>(page.events));
+    rate_events += static_cast<std::int64_t>(page.events);
     return page.caught_up;
 }
 
@@ -240,11 +330,15 @@ bool RebuildWorker::flush_due() const
 {
     return TimestampDifferenceExceeds(flushed_at, GetCurrentTimestamp(), settings::flush_interval) ||
            lane->bytes() > static_cast<size_t>(settings::state_cache) * 1024 ||
-           lane->stopped();
+           lane->stopped() ||
+           std::any_of(waiting.begin(), waiting.end(), [](const auto &aside) { return aside.second.retry_at == 0; });
 }
 
 void RebuildWorker::flush()
 {
+    if (flush_alone || !waiting.empty())
+        lane->flush_one_by_one();
+    flushing = true;
     {
         pg::Transaction transaction;
         process.enter_transaction();
@@ -254,29 +348,69 @@ void RebuildWorker::flush()
         }
         transaction.commit();
     }
+    flushing = flush_alone = false;
     lane->committed(lane->bytes() < static_cast<size_t>(settings::state_cache) * 1024);
     flushed_at = GetCurrentTimestamp();
     for (const auto &member : lane->members())
-        if (!member->failed)
-            publish(*member, Assignment::rebuild);
+    {
+        if (member->stop && member->stop->kind != query::FoldStop::Kind::interrupted)
+            continue;
+        waiting.erase(member->generation.id);
+        publish(*member, Assignment::rebuild);
+    }
 }
 
-// A failed one is recorded, one that is to be tried again goes back to the tail's list.
+// It leaves the lane, since the lane reads from where the last of its members stands.
+void RebuildWorker::set_aside(Member &member)
+{
+    const query::FoldStop &stop = *member.stop;
+    const int32 id = member.generation.id;
+    const bool locked = stop.kind == query::FoldStop::Kind::locked || stop.sqlstate == "55P03";
+    int blocker = stop.blocker_pid;
+    if (locked && blocker == 0)
+    {
+        pg::Transaction transaction;
+        blocker = pg::blocker_of(member.generation.state_table, RowExclusiveLock);
+        transaction.commit();
+    }
+    publish_block(id, locked ? Block::lock : Block::transient, blocker, stop.message);
+    Waiting &aside = waiting[id];
+    if (aside.failures == 0)
+        pg::log(WARNING, "the rebuild of query " + pg::shown(member.generation.query_name) + " could not go on",
+                "SQLSTATE " + stop.sqlstate + ". It is tried again; readmodel.status() shows the reason.");
+    const long delay = std::min(first_retry_ms << std::min(aside.failures, 10), last_retry_ms);
+    aside.failures++;
+    aside.retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
+}
+
+// Before the flush, which would wait for the lock. What they have not stored is done again.
+void RebuildWorker::set_aside_those_that_are_locked()
+{
+    const auto is_locked = [](const auto &member)
+    { return member->stop && member->stop->kind == query::FoldStop::Kind::locked; };
+    for (const auto &member : lane->members())
+        if (is_locked(member))
+            set_aside(*member);
+    std::erase_if(lane->members(), is_locked);
+}
+
+// A failed one is recorded; one that is to be tried again is set aside.
 void RebuildWorker::leave_those_that_stopped()
 {
-    bool any = false;
+    bool any_failed = false;
     for (const auto &member : lane->members())
         if (member->stop && member->stop->kind == query::FoldStop::Kind::interrupted)
             member->stop.reset(); // it stands where it left the page, which is flushed
-        else if (member->stop)
+        else if (member->failed)
         {
             assign(member->generation.id, Assignment::none);
-            any = true;
+            any_failed = true;
         }
-    if (!any)
-        return;
+        else if (member->stop)
+            set_aside(*member);
     std::erase_if(lane->members(), [](const auto &member) { return !!member->stop; });
-    announce_now();
+    if (any_failed)
+        announce_now();
 }
 
 void RebuildWorker::hand_over()
@@ -310,15 +444,39 @@ void RebuildWorker::log_progress()
                          std::to_string(static_cast<std::int64_t>(member->rate.per_second())) + " events/s");
 }
 
-void RebuildWorker::limit_rate(std::int64_t events)
+// How long the events that were read since the rate is measured should still have taken.
+long RebuildWorker::over_rate_ms() const
 {
-    if (settings::rebuild_rate_limit == 0)
-        return;
-    rate_events += events;
-    const std::int64_t due_us = rate_events * 1'000'000 / settings::rebuild_rate_limit;
+    if (rate_limit == 0)
+        return 0;
+    const std::int64_t due_us = rate_events * 1'000'000 / rate_limit;
     const std::int64_t passed_us = GetCurrentTimestamp() - rate_since;
-    if (due_us > passed_us)
-        process.sleep(static_cast<long>((due_us - passed_us) / 1000));
+    return static_cast<long>(std::max<std::int64_t>(0, due_us - passed_us) / 1000);
+}
+
+void RebuildWorker::limit_rate()
+{
+    // What was read under another limit says nothing about this one.
+    if (settings::rebuild_rate_limit != rate_limit)
+    {
+        rate_limit = settings::rebuild_rate_limit;
+        rate_since = GetCurrentTimestamp();
+        rate_events = 0;
+    }
+    // A long sleep holds up neither a stop nor a flush, and ends with a change of the limit.
+    while (!process.stop_requested() && settings::rebuild_rate_limit == rate_limit && !definitions_moved() && !retry_due())
+    {
+        const long milliseconds = over_rate_ms();
+        if (milliseconds == 0)
+            return;
+        process.sleep(std::min(milliseconds, longest_sleep_ms));
+        if (!flush_due())
+            continue;
+        flush();
+        leave_those_that_stopped();
+        if (lane->empty())
+            return;
+    }
 }
 
 } // namespace

@@ -147,6 +147,24 @@ RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept
     return slot;
 }
 
+void forget_unused_rebuilds(Oid database) noexcept
+{
+    for (RebuildSlot &rebuild : segment->rebuilds)
+    {
+        if (rebuild.database != database || rebuild.pid != 0 || rebuild.starting)
+            continue;
+        const bool used = std::any_of(std::begin(segment->generations), std::end(segment->generations),
+                                      [&](const GenerationSlot &slot)
+                                      {
+                                          return slot.database == database && slot.lane == rebuild.lane &&
+                                                 (slot.assignment == Assignment::rebuild_wanted ||
+                                                  slot.assignment == Assignment::rebuild);
+                                      });
+        if (!used)
+            rebuild.database = InvalidOid;
+    }
+}
+
 void forget_database(Oid database) noexcept
 {
     for (DatabaseSlot &slot : segment->databases)

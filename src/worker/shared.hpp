@@ -178,6 +178,10 @@ RebuildSlot *find_rebuild(uint64 lane) noexcept;
 // A new rebuild lane; nullptr: no room.
 RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept;
 
+// Frees the rebuild lanes of a database that no worker has taken up and no generation belongs to any more: only a worker that
+// runs frees its own. For the tail worker, which makes them; call with the lock held exclusively.
+void forget_unused_rebuilds(Oid database) noexcept;
+
 // Forgets everything about a database (it was dropped, or the extension was).
 void forget_database(Oid database) noexcept;
 

@@ -260,6 +260,7 @@ void TailWorker::forget_slots_of_dropped()
             std::none_of(generations.begin(), generations.end(),
                          [&](const query::Generation &generation) { return generation.id == slot.generation_id; }))
             slot.database = InvalidOid;
+    forget_unused_rebuilds(MyDatabaseId);
 }
 
 bool TailWorker::far_behind(TailSource &tail, const query::Generation &generation, bool handed_over)
