@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_server make_shop append_orders define_orders wait_ready wait_tail no_tail tail_pid worker_pid reason
-  states_equal_oracle applied_once);
+  states_equal_oracle applied_once wait_until equal_up_to append_order);
 
 # A server that was started, with the given lines in its configuration.
 sub new_server
@@ -130,6 +130,41 @@ sub applied_once
         JOIN readmodel_catalog.checkpoint USING (generation_id)
         WHERE name = 'orders'}),
         $node->safe_psql($database, 'SELECT count(*) FROM public.events'), $what);
+}
+
+# A condition that has to come true within 20 s; otherwise what the queries say is shown.
+sub wait_until
+{
+    my ($node, $database, $condition, $what) = @_;
+    local $PostgreSQL::Test::Utils::timeout_default = 20;
+    return ok($node->poll_query_until($database, "SELECT $condition"), $what)
+      || diag($node->safe_psql($database, 'SELECT name, status, reason, position, error_message FROM readmodel.status()'));
+}
+
+# The states of a query that folds orders, as they stand, are those of exactly the events up to a position. The table of states
+# is read, since a query that has failed may not be.
+sub equal_up_to
+{
+    my ($node, $database, $query, $position, $what) = @_;
+    my $states = $node->safe_psql($database, "SELECT readmodel.state_table('$query')");
+    return is($node->safe_psql($database, qq{
+        SELECT count(*), count(*) FILTER (WHERE state IS DISTINCT FROM expected)
+        FROM $states
+        FULL JOIN (
+            SELECT stream_id AS id, jsonb_build_object('orders', count(*), 'total', sum((data ->> 'amount')::bigint),
+                'positions', jsonb_agg(position ORDER BY position)) AS expected
+            FROM public.events WHERE position <= $position GROUP BY stream_id) oracle USING (id)}),
+        $node->safe_psql($database,
+            "SELECT count(DISTINCT stream_id), 0 FROM public.events WHERE position <= $position"), $what);
+}
+
+# One order, and its position.
+sub append_order
+{
+    my ($node, $database, $stream, $amount) = @_;
+    return $node->safe_psql($database, qq{
+        INSERT INTO public.events (stream_id, type, data)
+        VALUES ('$stream', 'OrderPlaced', jsonb_build_object('amount', $amount)) RETURNING position});
 }
 
 1;
