@@ -88,6 +88,7 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
 {
     // The table is locked first, then the pending mark is tested, then the snapshot is taken: a snapshot from before a rewriting
     // ALTER TABLE shows an empty table, one from before the end of the mark's holders misses what they committed.
+    reading = true;
     pg::lock_with_inheritors(source.events, AccessShareLock);
     if (source::watched_changed())
         throw SourceChanged{};
@@ -117,6 +118,7 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
         }
         const bool caught_up = !undrawn && (page.exhausted() || verdict.settled < page.size());
         page.truncate(verdict.settled);
+        reading = false;
         fold(page, caught_up, settled.edge());
         const Page result{page.size(), caught_up};
         page.free();
@@ -147,11 +149,13 @@ bool Lane::leave_out_undrawn(source::EventPage &page) const
 
 Lane::Page Lane::fold_up_to(const MaybePosition &settled, int limit)
 {
+    reading = true;
     pg::lock_with_inheritors(source.events, AccessShareLock);
     if (source::watched_changed())
         throw SourceChanged{};
     const pg::FreshSnapshot snapshot;
     source::EventPage page = reader.read(cursor(), settled, limit);
+    reading = false;
     fold(page, page.exhausted(), settled);
     const Page result{page.size(), page.exhausted()};
     page.free();
@@ -278,6 +282,15 @@ void Lane::abandon()
         member.flushing = member.failed = false;
         member.stop.reset();
     }
+}
+
+std::string Lane::note_of(const pg::Failure &error) const
+{
+    const bool one_owner = std::all_of(all.begin(), all.end(), [&](const auto &member)
+                                       { return member->generation.owner == all.front()->generation.owner; });
+    if (reading || one_owner || error.code() == ERRCODE_LOCK_NOT_AVAILABLE)
+        return std::string(error.text());
+    return "SQLSTATE " + error.code_text();
 }
 
 size_t Lane::bytes() const

@@ -94,6 +94,9 @@ public:
         int32 generation_id;
     };
 
+    // What the owners of all members may read of an error that stopped the lane: the text may be about one owner's states.
+    std::string note_of(const pg::Failure &error) const;
+
     size_t bytes() const;
     // One of the members stands still since the last page.
     bool stopped() const;
@@ -110,6 +113,7 @@ private:
     source::EventReader reader;
     std::vector<std::unique_ptr<Member>> all;
     int64 read_count = 0;
+    bool reading = false;    // the source, not a generation, is being worked on
     bool one_by_one = false; // the last flush was not committed
 };
 

@@ -242,8 +242,10 @@ void RebuildWorker::retry(const pg::Failure &error)
     }
     if (lane)
         for (const auto &member : lane->members())
-            publish_block(member->generation.id, locked ? Block::lock : Block::transient, blocker, error.text());
-    pg::log(WARNING, "a rebuild could not go on: " + std::string(error.text()),
+            publish_block(member->generation.id, locked ? Block::lock : Block::transient, blocker, lane->note_of(error));
+    // The text of an error in the data can quote the data, which has no place in the log.
+    const bool may_quote = ERRCODE_TO_CATEGORY(error.code()) == ERRCODE_DATA_EXCEPTION;
+    pg::log(WARNING, "a rebuild could not go on" + (may_quote ? std::string() : ": " + std::string(error.text())),
             "SQLSTATE " + error.code_text() + ". It is tried again.");
     process.sleep(retry_ms * failures);
 }

@@ -695,8 +695,9 @@ void TailWorker::step_failed(TailSource &tail, const pg::Failure &error)
         blocker = pg::blocker_of(tail.config.events, AccessShareLock);
         transaction.commit();
     }
+    const std::string note = tail.lane.note_of(error);
     for (const auto &member : tail.lane.members())
-        publish_block(member->generation.id, block, blocker, error.text());
+        publish_block(member->generation.id, block, blocker, note);
     if (tail.failures == 0)
         // The text of an error in the data can quote the data, which has no place in the log.
         pg::log(WARNING, "the tail of source " + pg::shown(tail.config.name) + " could not go on" +
