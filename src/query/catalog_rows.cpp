@@ -1,6 +1,7 @@
 #include "query/catalog_rows.hpp"
 
 #include "pg/text.hpp"
+#include "query/catalog.hpp"
 #include "query/visibility.hpp"
 
 namespace query::catalog
@@ -199,6 +200,22 @@ std::optional<QueryRow> find_query(const std::string &name)
 {
     Scan scan("query", "query_name_key", {equals("name", name)});
     return scan.next() ? std::optional<QueryRow>(query_row(scan)) : std::nullopt;
+}
+
+Oid owner_of(const QueryRow &query)
+{
+    const Oid of_view = relation_owner(query.view);
+    if (OidIsValid(of_view))
+        return of_view;
+    Oid owner = InvalidOid;
+    for (const GenerationRow &generation : generations_of(query.id)) // the highest number that is there wins
+        if (const Oid of_table = relation_owner(generation.state_table); OidIsValid(of_table))
+        {
+            owner = of_table;
+            if (generation.number == query.serving)
+                break;
+        }
+    return OidIsValid(owner) ? owner : catalog_owner();
 }
 
 std::vector<QueryRow> all_queries()
