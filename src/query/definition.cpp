@@ -103,13 +103,13 @@ struct SourceRow
     Oid events;
 };
 
-SourceRow lock_source(const std::string &name)
+SourceRow find_source(const std::string &name, bool lock)
 {
     const CatalogScope scope;
-    const pg::Rows rows =
-        pg::execute("SELECT s.source_id, c.oid FROM readmodel_catalog.source s LEFT JOIN pg_class c ON c.oid = s.events"
-                    " WHERE s.name = $1 FOR KEY SHARE OF s",
-                    pg::Args().text(name));
+    const std::string select =
+        "SELECT s.source_id, c.oid FROM readmodel_catalog.source s LEFT JOIN pg_class c ON c.oid = s.events"
+        " WHERE s.name = $1";
+    const pg::Rows rows = pg::execute(lock ? select + " FOR KEY SHARE OF s" : select, pg::Args().text(name));
     if (rows.empty())
         throw pg::Error(readmodel::sqlstate::no_such_object, "event source " + pg::shown(name) + " does not exist")
             .hint("readmodel.source_status() lists the sources; readmodel.create_source makes one.");
@@ -148,7 +148,7 @@ DefinitionArguments DefinitionArguments::read(FunctionCallInfo fcinfo, int first
     return arguments;
 }
 
-CheckedDefinition check_definition(const DefinitionArguments &arguments)
+CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceLock lock)
 {
     CheckedDefinition checked;
     Definition &definition = checked.definition;
@@ -166,10 +166,16 @@ CheckedDefinition check_definition(const DefinitionArguments &arguments)
         missing("key", "Give an SQL expression over position, type, stream, data, metadata and occurred_at, such as "
                        "key => $$data->>'id'$$.");
 
-    const SourceRow source = lock_source(*arguments.source);
+    // Only who may read the events may make others wait for the source's row.
+    SourceRow source = find_source(*arguments.source, false);
+    check_may_read(source.events);
+    if (lock == SourceLock::held)
+    {
+        source = find_source(*arguments.source, true);
+        check_may_read(source.events); // it may be another source by now
+    }
     checked.source_id = source.id;
     checked.source = *arguments.source;
-    check_may_read(source.events);
 
     pg::call([&] { check_updater(arguments.updater); });
     definition.updater_oid = arguments.updater;
