@@ -152,6 +152,11 @@ CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceL
 {
     CheckedDefinition checked;
     Definition &definition = checked.definition;
+    // Names are written, and the key's literals read, as in the workers, whatever the session's settings are; the path is left
+    // as it is.
+    const pg::AsUser pinned(GetUserId(), false);
+    for (const auto &[setting, value] : pg::pinned_settings())
+        pg::set_local(setting, value);
     definition.search_path = captured_search_path();
     checked.options = parse_options(arguments.options);
 
