@@ -93,7 +93,7 @@ void publish(const source::EventSource &source, const source::SettledPosition &s
     if (slot->pending)
     {
         // Under load a mark follows upon the other with never a moment without: each begins anew.
-        const int64 hole = settled.pending()->hole;
+        const int64 hole = settled.pending()->hole.value_or(PG_INT64_MIN);
         const int64 high = settled.pending()->high;
         if (!was_pending || slot->pending_hole != hole || slot->pending_high != high)
             slot->pending_since = GetCurrentTimestamp();
