@@ -1,5 +1,6 @@
 #include "query/definition.hpp"
 
+#include "pg/search_path.hpp"
 #include "pg/sqlstate.hpp"
 #include "query/arguments.hpp"
 #include "query/catalog.hpp"
@@ -15,28 +16,6 @@ namespace
 std::optional<Datum> argument(FunctionCallInfo fcinfo, int number)
 {
     return PG_ARGISNULL(number) ? std::nullopt : std::optional<Datum>(PG_GETARG_DATUM(number));
-}
-
-// The schemas that the path leads to now, "$user" resolved and temporary ones last: the worker, which has another user and other
-// temporary tables, resolves the same names.
-std::string captured_search_path()
-{
-    return pg::call(
-        []
-        {
-            StringInfoData path;
-            initStringInfo(&path);
-            ListCell *cell;
-            foreach (cell, fetch_search_path(false))
-            {
-                const Oid schema = lfirst_oid(cell);
-                const char *const name = isTempNamespace(schema) ? nullptr : get_namespace_name(schema);
-                if (name)
-                    appendStringInfo(&path, "%s, ", quote_identifier(name));
-            }
-            appendStringInfoString(&path, "pg_temp");
-            return static_cast<const char *>(path.data);
-        });
 }
 
 // Raises as PostgreSQL does.
@@ -111,7 +90,7 @@ SourceRow find_source(const std::string &name, bool lock)
         " WHERE s.name = $1";
     const pg::Rows rows = pg::execute(lock ? select + " FOR KEY SHARE OF s" : select, pg::Args().text(name));
     if (rows.empty())
-        throw pg::Error(readmodel::sqlstate::no_such_object, "event source " + pg::shown(name) + " does not exist")
+        throw pg::Error(pg::sqlstate::no_such_object, "event source " + pg::shown(name) + " does not exist")
             .hint("readmodel.source_status() lists the sources; readmodel.create_source makes one.");
     if (!OidIsValid(rows.oid(0, 2)))
         throw pg::Error(ERRCODE_UNDEFINED_TABLE, "the event table of source " + pg::shown(name) + " does not exist");
@@ -157,7 +136,7 @@ CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceL
     const pg::AsUser pinned(GetUserId(), false);
     for (const auto &[setting, value] : pg::pinned_settings())
         pg::set_local(setting, value);
-    definition.search_path = captured_search_path();
+    definition.search_path = pg::captured_search_path();
     checked.options = parse_options(arguments.options);
 
     if (arguments.has_spec)
