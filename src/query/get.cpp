@@ -14,8 +14,8 @@ using namespace query;
 void require_select(const catalog::QueryRow &query)
 {
     bool is_missing = false;
-    bool allowed =
-        pg::call([&] { return pg_class_aclcheck_ext(query.view, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK; });
+    bool allowed = pg::call(
+        [&] { return pg_class_aclcheck_ext(query.view, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK; });
     if (is_missing)
     {
         // Without the view nobody holds a right of reading but whom the states belong to.

@@ -66,8 +66,8 @@ class SettledPosition
 public:
     struct Mark
     {
-        MaybePosition hole; // the first position that is missing; empty before the first event is settled: no left edge
-        Position high; // H
+        MaybePosition hole; // the first position that is missing; empty before the first event is settled
+        Position high;      // H
         std::vector<Holder> holders;
     };
 
