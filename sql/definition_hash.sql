@@ -86,6 +86,17 @@ SELECT statement, hash_after(statement) FROM unnest(ARRAY[
     'SET LOCAL search_path = public, hash_schema',
     'SET LOCAL search_path = hash_schema, public']) statement;
 
+-- The settings of the session are none of it.
+SELECT statement, hash_after(statement) FROM unnest(ARRAY[
+    'SET LOCAL quote_all_identifiers = on',
+    $$SET LOCAL TimeZone = 'Asia/Tokyo'$$,
+    $$SET LOCAL default_text_search_config = 'pg_catalog.german'$$]) statement;
+
+-- It locks nothing: a lock on the source's row would need a transaction that may write.
+BEGIN READ ONLY;
+SELECT hash_now() = hash AS same FROM hash_first;
+ROLLBACK;
+
 -- The source: its mapping and the types of what that reads.
 CREATE FUNCTION hash_mapped(mapping text, prepare text DEFAULT 'SELECT 1') RETURNS text LANGUAGE plpgsql AS $$
 BEGIN

@@ -54,6 +54,28 @@ SET ROLE readmodel_test_get;
 SELECT readmodel.get('get text', '42') IS NOT NULL AS there;
 RESET ROLE;
 
+-- Without the view: its owner alone, and whoever has his rights. The query does not vanish from the reports.
+CREATE ROLE readmodel_test_get_owner;
+SELECT readmodel.grant_definer('readmodel_test_get_owner');
+GRANT SELECT ON get_events TO readmodel_test_get_owner;
+SET ROLE readmodel_test_get_owner;
+SELECT readmodel.define_query('get viewless', 'get_source', 'get_last(jsonb, jsonb)', 'stream');
+SELECT readmodel.wait_for('get viewless', 2);
+DROP VIEW readmodel."get viewless";
+SELECT readmodel.get('get viewless', '42') IS NOT NULL AS there, readmodel.readiness('get viewless'), readmodel.ready('{get viewless}');
+SELECT name, status FROM readmodel.status();
+SET ROLE readmodel_test_get;
+SELECT readmodel.get('get viewless', '42');
+SELECT readmodel.readiness('get viewless');
+SELECT readmodel.ready('{get viewless}');
+SELECT count(*) FROM readmodel.status() WHERE name = 'get viewless';
+RESET ROLE;
+SELECT readmodel.get('get viewless', '42') IS NOT NULL AS there;
+SELECT readmodel.drop_query('get viewless');
+REVOKE SELECT ON get_events FROM readmodel_test_get_owner;
+SELECT readmodel.revoke_definer('readmodel_test_get_owner');
+DROP ROLE readmodel_test_get_owner;
+
 -- A definition that is on its way: unavailable by default, the previous one with serve_previous.
 BEGIN;
 SELECT readmodel.define_query('get text', 'get_source', 'get_last(jsonb, jsonb)', 'stream', options => '{"version": "2"}');

@@ -78,6 +78,17 @@ SELECT (key_of('shorten(stream)')).result;
 SELECT (key_of('stream ### type')).result;
 RESET search_path;
 SELECT (key_of('shorten(stream)')).result;
+-- and a name without a schema is the one in pg_catalog, whatever else the captured path finds first
+CREATE FUNCTION key_schema.lower(text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'another'::text $$;
+SET search_path = key_schema, pg_catalog, public;
+SELECT (public.key_of('pg_catalog.lower(stream)')).result;
+SELECT (public.key_of('lower(stream)')).result;
+SELECT readmodel.define_query('key lower', 'keys', 'public.key_updater(jsonb, jsonb)', 'pg_catalog.lower(stream)');
+SELECT last_position FROM readmodel.append('public.key_events', 'STREAM', '[{"type": "a", "data": {}}]');
+SELECT readmodel.wait_for('key lower', 1);
+SELECT id FROM readmodel."key lower";
+SELECT readmodel.drop_query('key lower');
+RESET search_path;
 -- the workers see no temporary functions and types
 CREATE TYPE pg_temp.mood AS ENUM ('a');
 CREATE FUNCTION pg_temp.mooded(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1; END $$;

@@ -18,9 +18,3 @@ inline constexpr int version_conflict = MAKE_SQLSTATE('R', 'M', '0', '1', '0');
 inline constexpr int position_settled = MAKE_SQLSTATE('R', 'M', '0', '1', '1'); // at or below the settled position
 
 } // namespace pg::sqlstate
-
-// The same under the project's own namespace.
-namespace readmodel
-{
-namespace sqlstate = pg::sqlstate;
-}

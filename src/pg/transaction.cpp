@@ -151,6 +151,12 @@ std::span<const Setting> pinned_settings()
         {"xmloption", "content"},
         {"statement_timeout", "0"},
         {"row_security", "off"},
+        {"lc_monetary", "C"},
+        {"lc_numeric", "C"},
+        {"lc_time", "C"},
+        {"default_text_search_config", "pg_catalog.simple"},
+        {"array_nulls", "on"},
+        {"quote_all_identifiers", "off"},
         {"standard_conforming_strings", "on"},
         {"transform_null_equals", "off"},
     };

@@ -5,8 +5,6 @@
 namespace query
 {
 
-namespace sqlstate = readmodel::sqlstate;
-
 Oid catalog_owner()
 {
     return pg::call(
@@ -103,7 +101,7 @@ QueryRow require_query(const std::string &name)
 {
     std::optional<QueryRow> query = find_query(name);
     if (!query)
-        throw pg::Error(sqlstate::no_such_object, "query " + pg::shown(name) + " does not exist")
+        throw pg::Error(pg::sqlstate::no_such_object, "query " + pg::shown(name) + " does not exist")
             .hint("readmodel.status() lists the queries; readmodel.define_query makes one.");
     return std::move(*query);
 }

@@ -1,6 +1,7 @@
 #include "query/catalog_rows.hpp"
 
 #include "pg/text.hpp"
+#include "query/new_generation.hpp"
 #include "query/visibility.hpp"
 
 namespace query::catalog
@@ -149,41 +150,15 @@ QueryRow query_row(const Scan &scan)
     return row;
 }
 
-std::vector<std::string> texts_of(Datum array)
-{
-    struct
-    {
-        Datum *elements;
-        bool *nulls;
-        int count;
-    } found = {};
-    pg::call(
-        [&]
-        {
-            deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &found.elements,
-                              &found.nulls, &found.count);
-        });
-    std::vector<std::string> texts;
-    for (int i = 0; i < found.count; i++)
-        if (!found.nulls[i])
-            texts.push_back(pg::text_of(found.elements[i]));
-    return texts;
-}
-
-KeyType key_type(const std::string &name)
-{
-    return name == "uuid" ? KeyType::uuid : name == "bigint" ? KeyType::bigint : KeyType::text;
-}
-
 GenerationRow generation_row(const Scan &scan)
 {
     GenerationRow row;
     row.id = scan.integer("generation_id");
     row.number = scan.integer("generation");
     row.definition_hash = scan.text("definition_hash");
-    row.key_type = key_type(scan.text("key_type"));
+    row.key_type = key_type_named(scan.text("key_type"));
     if (const std::optional<Datum> types = scan.get("event_types"))
-        row.event_types = texts_of(*types);
+        row.event_types = pg::texts_of(*types);
     row.state_table = scan.oid("state_table");
     row.phase = scan.text("phase") == "live" ? Phase::live : Phase::rebuilding;
     row.defined_at = scan.time("defined_at").value_or(0);
@@ -199,6 +174,22 @@ std::optional<QueryRow> find_query(const std::string &name)
 {
     Scan scan("query", "query_name_key", {equals("name", name)});
     return scan.next() ? std::optional<QueryRow>(query_row(scan)) : std::nullopt;
+}
+
+Oid owner_of(const QueryRow &query)
+{
+    const Oid of_view = relation_owner(query.view);
+    if (OidIsValid(of_view))
+        return of_view;
+    Oid owner = InvalidOid;
+    for (const GenerationRow &generation : generations_of(query.id)) // the highest number that is there wins
+        if (const Oid of_table = relation_owner(generation.state_table); OidIsValid(of_table))
+        {
+            owner = of_table;
+            if (generation.number == query.serving)
+                break;
+        }
+    return OidIsValid(owner) ? owner : catalog_owner();
 }
 
 std::vector<QueryRow> all_queries()

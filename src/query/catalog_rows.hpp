@@ -53,6 +53,9 @@ struct FailureRow
 };
 
 std::optional<QueryRow> find_query(const std::string &name);
+// Whom the query belongs to: the owner of the view, else of a table of states, the serving one first; the catalog's if they are
+// all gone. The same rule as QueryRow::owner of catalog.hpp.
+Oid owner_of(const QueryRow &query);
 std::vector<QueryRow> all_queries(); // by name, in byte order
 std::optional<GenerationRow> find_generation(int32 query_id, int32 number);
 std::optional<GenerationRow> find_generation(int32 query_id,

@@ -173,7 +173,7 @@ Datum define_query(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
     check_name(name);
-    const CheckedDefinition checked = check_definition(DefinitionArguments::read(fcinfo, 1));
+    const CheckedDefinition checked = check_definition(DefinitionArguments::read(fcinfo, 1), SourceLock::held);
 
     lock_query_name(name);
     const std::optional<QueryRow> query = find_query(name);
@@ -203,7 +203,7 @@ Datum define_query(FunctionCallInfo fcinfo)
 
 Datum definition_hash_of_arguments(FunctionCallInfo fcinfo)
 {
-    return pg::text_datum(check_definition(DefinitionArguments::read(fcinfo, 0)).hash);
+    return pg::text_datum(check_definition(DefinitionArguments::read(fcinfo, 0), SourceLock::none).hash);
 }
 
 } // namespace

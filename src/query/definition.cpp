@@ -1,5 +1,6 @@
 #include "query/definition.hpp"
 
+#include "pg/search_path.hpp"
 #include "pg/sqlstate.hpp"
 #include "query/arguments.hpp"
 #include "query/catalog.hpp"
@@ -15,28 +16,6 @@ namespace
 std::optional<Datum> argument(FunctionCallInfo fcinfo, int number)
 {
     return PG_ARGISNULL(number) ? std::nullopt : std::optional<Datum>(PG_GETARG_DATUM(number));
-}
-
-// The schemas that the path leads to now, "$user" resolved and temporary ones last: the worker, which has another user and other
-// temporary tables, resolves the same names.
-std::string captured_search_path()
-{
-    return pg::call(
-        []
-        {
-            StringInfoData path;
-            initStringInfo(&path);
-            ListCell *cell;
-            foreach (cell, fetch_search_path(false))
-            {
-                const Oid schema = lfirst_oid(cell);
-                const char *const name = isTempNamespace(schema) ? nullptr : get_namespace_name(schema);
-                if (name)
-                    appendStringInfo(&path, "%s, ", quote_identifier(name));
-            }
-            appendStringInfoString(&path, "pg_temp");
-            return static_cast<const char *>(path.data);
-        });
 }
 
 // Raises as PostgreSQL does.
@@ -103,15 +82,15 @@ struct SourceRow
     Oid events;
 };
 
-SourceRow lock_source(const std::string &name)
+SourceRow find_source(const std::string &name, bool lock)
 {
     const CatalogScope scope;
-    const pg::Rows rows =
-        pg::execute("SELECT s.source_id, c.oid FROM readmodel_catalog.source s LEFT JOIN pg_class c ON c.oid = s.events"
-                    " WHERE s.name = $1 FOR KEY SHARE OF s",
-                    pg::Args().text(name));
+    const std::string select =
+        "SELECT s.source_id, c.oid FROM readmodel_catalog.source s LEFT JOIN pg_class c ON c.oid = s.events"
+        " WHERE s.name = $1";
+    const pg::Rows rows = pg::execute(lock ? select + " FOR KEY SHARE OF s" : select, pg::Args().text(name));
     if (rows.empty())
-        throw pg::Error(readmodel::sqlstate::no_such_object, "event source " + pg::shown(name) + " does not exist")
+        throw pg::Error(pg::sqlstate::no_such_object, "event source " + pg::shown(name) + " does not exist")
             .hint("readmodel.source_status() lists the sources; readmodel.create_source makes one.");
     if (!OidIsValid(rows.oid(0, 2)))
         throw pg::Error(ERRCODE_UNDEFINED_TABLE, "the event table of source " + pg::shown(name) + " does not exist");
@@ -148,11 +127,16 @@ DefinitionArguments DefinitionArguments::read(FunctionCallInfo fcinfo, int first
     return arguments;
 }
 
-CheckedDefinition check_definition(const DefinitionArguments &arguments)
+CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceLock lock)
 {
     CheckedDefinition checked;
     Definition &definition = checked.definition;
-    definition.search_path = captured_search_path();
+    // Names are written, and the key's literals read, as in the workers, whatever the session's settings are; the path is left
+    // as it is.
+    const pg::AsUser pinned(GetUserId(), false);
+    for (const auto &[setting, value] : pg::pinned_settings())
+        pg::set_local(setting, value);
+    definition.search_path = pg::captured_search_path();
     checked.options = parse_options(arguments.options);
 
     if (arguments.has_spec)
@@ -166,10 +150,16 @@ CheckedDefinition check_definition(const DefinitionArguments &arguments)
         missing("key", "Give an SQL expression over position, type, stream, data, metadata and occurred_at, such as "
                        "key => $$data->>'id'$$.");
 
-    const SourceRow source = lock_source(*arguments.source);
+    // Only who may read the events may make others wait for the source's row.
+    SourceRow source = find_source(*arguments.source, false);
+    check_may_read(source.events);
+    if (lock == SourceLock::held)
+    {
+        source = find_source(*arguments.source, true);
+        check_may_read(source.events); // it may be another source by now
+    }
     checked.source_id = source.id;
     checked.source = *arguments.source;
-    check_may_read(source.events);
 
     pg::call([&] { check_updater(arguments.updater); });
     definition.updater_oid = arguments.updater;

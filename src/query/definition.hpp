@@ -30,8 +30,14 @@ struct CheckedDefinition
     std::string hash;
 };
 
-// Checks everything that needs no query's name, as the current user and under his search_path. Locks the source's row, so that
-// the source is not dropped before the transaction ends.
-CheckedDefinition check_definition(const DefinitionArguments &arguments);
+// With `held` the source's row is locked, so that the source is not dropped before the transaction ends.
+enum class SourceLock
+{
+    none,
+    held,
+};
+
+// Checks everything that needs no query's name, as the current user and under his search_path.
+CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceLock lock);
 
 } // namespace query

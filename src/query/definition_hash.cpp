@@ -120,7 +120,7 @@ void add_source(CanonicalText &text, int32 source_id)
                                       "  FROM readmodel_catalog.source WHERE source_id = $1",
                                       pg::Args().integer(source_id), true);
     if (rows.empty())
-        throw pg::Error(readmodel::sqlstate::no_such_object, "source " + std::to_string(source_id) + " does not exist");
+        throw pg::Error(pg::sqlstate::no_such_object, "source " + std::to_string(source_id) + " does not exist");
     text.item("event source", rows.text(0, 1));
 
     const Oid events = rows.oid(0, 2);

@@ -106,7 +106,7 @@ void take_over(const Generation &generation)
                                           " WHERE g.generation_id = $1 FOR NO KEY UPDATE OF q, g NOWAIT",
                                           pg::Args().integer(generation.id));
         if (rows.empty())
-            throw pg::Error(readmodel::sqlstate::no_such_object, "generation " + std::to_string(generation.number) +
+            throw pg::Error(pg::sqlstate::no_such_object, "generation " + std::to_string(generation.number) +
                                                                      " of query " + pg::shown(generation.query_name) +
                                                                      " does not exist");
         pg::execute("UPDATE readmodel_catalog.generation SET phase = 'live', ready_at = now()"

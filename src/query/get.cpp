@@ -13,15 +13,23 @@ using namespace query;
 
 void require_select(const catalog::QueryRow &query)
 {
-    const bool allowed = pg::call(
-        [&]
-        {
-            bool is_missing = false;
-            return pg_class_aclcheck_ext(query.view, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK || is_missing;
-        });
-    if (!allowed)
-        throw pg::Error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for query " + pg::shown(query.name))
-            .hint("Reading states needs SELECT on the query's view.");
+    bool is_missing = false;
+    bool allowed = pg::call(
+        [&] { return pg_class_aclcheck_ext(query.view, GetUserId(), ACL_SELECT, &is_missing) == ACLCHECK_OK; });
+    if (is_missing)
+    {
+        // Without the view nobody holds a right of reading but whom the states belong to.
+        const Oid owner = catalog::owner_of(query);
+        allowed = pg::call([&] { return has_privs_of_role(GetUserId(), owner); });
+    }
+    if (allowed)
+        return;
+    pg::Error error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for query " + pg::shown(query.name));
+    if (is_missing)
+        throw std::move(error)
+            .detail("Its view does not exist, so only its owner may read states.")
+            .hint("readmodel.define_query() makes the view again.");
+    throw std::move(error).hint("Reading states needs SELECT on the query's view.");
 }
 
 struct Id

@@ -214,13 +214,18 @@ ParsedKey parse_key(const char *text)
         ereport(ERROR,
                 (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("key expression uses a temporary function or type"),
                  errdetail("The workers that evaluate it have sessions of their own.")));
+    free_parsestate(state);
+    return key;
+}
+
+// Under the path of evaluation: planning parses the bodies of SQL functions and calls functions of constants.
+void refuse_volatile_functions(Node *expression)
+{
     // After planning, because arguments by default and inlined functions are seen only then.
-    if (contain_volatile_functions_after_planning(reinterpret_cast<Expr *>(key.expression)))
+    if (contain_volatile_functions_after_planning(reinterpret_cast<Expr *>(expression)))
         ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
                         errmsg("functions in a key expression must not be volatile"),
                         errdetail("The same event must have the same key whenever it is read.")));
-    free_parsestate(state);
-    return key;
 }
 
 Node *parameters_as_columns(Node *node, void *)
@@ -236,6 +241,24 @@ Node *parameters_as_columns(Node *node, void *)
     return expression_tree_mutator(node, pg::any_function(parameters_as_columns), nullptr);
 }
 
+// Names print with their schema where deparsed_path does not lead to them, so the text means the same as long as it is parsed
+// under that path: another one may lead to something else where the name has no schema.
+constexpr const char *deparsed_path = "pg_catalog, pg_temp";
+
+std::string deparse(const ParsedKey &key)
+{
+    const Oid event_type = catalog_relation("event");
+    const pg::AsUser scope(GetUserId(), false);
+    pg::pin_surroundings(deparsed_path);
+    return pg::call(
+        [&]
+        {
+            Node *const expression = parameters_as_columns(key.expression, nullptr);
+            return static_cast<const char *>(
+                deparse_expression(expression, deparse_context_for("event", event_type), false, false));
+        });
+}
+
 } // namespace
 
 KeyCheck check_key(const std::string &text)
@@ -245,23 +268,14 @@ KeyCheck check_key(const std::string &text)
         {
             NamedExpression named(text.c_str());
             const ParsedKey parsed = parse_key(text.c_str());
+            refuse_volatile_functions(parsed.expression);
             named.done();
             return parsed;
         });
+    const std::string deparsed = deparse(key);
 
-    // Compiled once, for the current user's right to execute the functions in it.
-    (void)KeyExpression(text, key.type, key.is_array);
-
-    // Names print with their schema where the path does not lead to them, so the text means the same under any path.
-    const Oid event_type = catalog_relation("event");
-    const pg::AsUser scope(GetUserId(), false);
-    pg::pin_surroundings("pg_catalog, pg_temp");
-    const char *const deparsed = pg::call(
-        [&]
-        {
-            Node *const expression = parameters_as_columns(key.expression, nullptr);
-            return deparse_expression(expression, deparse_context_for("event", event_type), false, false);
-        });
+    // Compiled once, as the workers do it, for the current user's right to execute the functions in it.
+    (void)KeyExpression(deparsed, key.type, key.is_array);
     return {key.type, key.is_array, deparsed};
 }
 
@@ -285,16 +299,31 @@ KeyExpression::KeyExpression(const std::string &text, KeyType type, bool is_arra
     const pg::OwnedContext scratch(c.memory.get());
     c.type = type;
     c.is_array = is_array;
+    const ParsedKey key = [&]
+    {
+        const pg::AsUser scope(GetUserId(), false);
+        pg::set_local("search_path", deparsed_path);
+        return pg::call(
+            [&]
+            {
+                const MemoryContext caller = MemoryContextSwitchTo(scratch.get());
+                NamedExpression named(text.c_str());
+                const ParsedKey parsed = parse_key(text.c_str());
+                named.done();
+                MemoryContextSwitchTo(caller);
+                return parsed;
+            });
+    }();
     pg::call(
         [&]
         {
             const MemoryContext caller = MemoryContextSwitchTo(scratch.get());
             NamedExpression named(text.c_str());
-            const ParsedKey key = parse_key(text.c_str());
             if (key.type != type || key.is_array != is_array)
                 ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("the key expression's type has changed"),
                                 errdetail("It is of type %s now.", format_type_be(exprType(key.expression))),
                                 errhint("Call readmodel.define_query again, which starts a new generation.")));
+            refuse_volatile_functions(key.expression);
             Expr *const planned = expression_planner(reinterpret_cast<Expr *>(key.expression));
 
             MemoryContextSwitchTo(c.memory.get());

@@ -35,7 +35,7 @@ struct KeyCheck
 // a subquery, an aggregate, a set, a volatile function, a type that is no text, uuid, bigint or an array of these.
 KeyCheck check_key(const std::string &text);
 
-// The expression, compiled for evaluation. Make it and evaluate it as the query's owner with the captured search_path set.
+// The canonical text of an expression, compiled for evaluation. Make it and evaluate it as the query's owner with the captured search_path set.
 class KeyExpression
 {
 public:

@@ -132,7 +132,7 @@ Datum state_table(FunctionCallInfo fcinfo)
         pg::execute("SELECT state_table::oid FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
                     pg::Args().integer(query.id).integer(number), true);
     if (rows.empty())
-        throw pg::Error(readmodel::sqlstate::no_such_object,
+        throw pg::Error(pg::sqlstate::no_such_object,
                         "generation " + std::to_string(number) + " of query " + pg::shown(name) + " does not exist")
             .hint("readmodel.generations(" + pg::quoted_literal(name) + ") lists them.");
     return ObjectIdGetDatum(rows.oid(0, 1));

@@ -158,7 +158,7 @@ catalog::QueryRow wanted_query(const std::string &name)
 catalog::QueryRow visible_query(const std::string &name)
 {
     catalog::QueryRow query = wanted_query(name);
-    if (!may_see(relation_owner(query.view)))
+    if (!may_see(catalog::owner_of(query)))
         throw pg::Error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied for query " + pg::shown(name))
             .hint("The status is shown to the query's owner, to members of pg_monitor, and to roles for which "
                   "readmodel.grant_reader() was called.");

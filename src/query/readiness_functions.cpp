@@ -40,7 +40,7 @@ std::optional<std::vector<catalog::QueryRow>> asked_queries(FunctionCallInfo fci
     if (PG_ARGISNULL(0))
     {
         for (catalog::QueryRow &row : catalog::all_queries())
-            if (may_see(relation_owner(row.view)))
+            if (may_see(catalog::owner_of(row)))
                 rows.push_back(std::move(row));
         return rows;
     }
@@ -48,7 +48,7 @@ std::optional<std::vector<catalog::QueryRow>> asked_queries(FunctionCallInfo fci
     for (const std::optional<std::string> &name : names_of(array))
     {
         std::optional<catalog::QueryRow> row = name ? catalog::find_query(*name) : std::nullopt;
-        if (!row || !may_see(relation_owner(row->view)))
+        if (!row || !may_see(catalog::owner_of(*row)))
             return std::nullopt;
         rows.push_back(std::move(*row));
     }

@@ -165,8 +165,8 @@ Datum status(FunctionCallInfo fcinfo)
     Sources sources;
     for (const catalog::QueryRow &query : catalog::all_queries())
     {
-        const Oid owner = relation_owner(query.view);
-        if (!OidIsValid(owner) || !may_see(owner))
+        const Oid owner = catalog::owner_of(query);
+        if (!may_see(owner))
             continue;
         row_of(server, sources, query, may_see_messages(owner)).put(fcinfo);
     }

@@ -2,6 +2,7 @@
 
 #include "pg/locks.hpp"
 #include "pg/memory.hpp"
+#include "pg/search_path.hpp"
 #include "pg/spi.hpp"
 #include "pg/sqlstate.hpp"
 #include "pg/transaction.hpp"
@@ -59,28 +60,6 @@ Settle settle_argument(const std::string &text)
         .hint("It is one of 'sequence' and 'gap_timeout'.");
 }
 
-// The schemas that the caller's search_path means now, by name: "$user" would mean another one to the table's owner.
-// Types of a temporary schema are looked up last, not first.
-std::string current_search_path()
-{
-    const char *const path = pg::call(
-        []
-        {
-            StringInfoData names;
-            initStringInfo(&names);
-            ListCell *cell;
-            foreach (cell, fetch_search_path(false))
-            {
-                const char *const schema = get_namespace_name(lfirst_oid(cell));
-                if (schema && !isAnyTempNamespace(lfirst_oid(cell)))
-                    appendStringInfo(&names, "%s, ", quote_identifier(schema));
-            }
-            appendStringInfoString(&names, "pg_temp");
-            return static_cast<const char *>(names.data);
-        });
-    return path;
-}
-
 EventSource source_of_arguments(FunctionCallInfo fcinfo)
 {
     for (int argument = 0; argument < create_arguments; argument++)
@@ -100,7 +79,7 @@ EventSource source_of_arguments(FunctionCallInfo fcinfo)
     source.metadata_expression = text_argument(fcinfo, argument_metadata);
     source.occurred_at_expression = text_argument(fcinfo, argument_occurred_at);
     source.settle = settle_argument(text_argument(fcinfo, argument_settle).value());
-    source.search_path = current_search_path();
+    source.search_path = pg::captured_search_path();
     return source;
 }
 

@@ -40,8 +40,13 @@ void SettledPosition::refresh(Witness &witness)
     mark.reset();
 }
 
+MaybePosition SettledPosition::first_hole() const
+{
+    return settled_edge ? MaybePosition(*settled_edge + 1) : std::nullopt;
+}
+
 // Returns true if the mark was proved at once, because nobody holds the lock.
-bool SettledPosition::take_mark(Position hole, Witness &witness)
+bool SettledPosition::take_mark(MaybePosition hole, Witness &witness)
 {
     // H first, then the holders: see the proof.
     const Position high = witness.last_drawn();
@@ -82,7 +87,7 @@ SettledPosition::Verdict SettledPosition::judge(std::span<const Position> positi
         return {settled, false};
 
     // A hole, or nothing to stand on yet.
-    const Position hole = settled_edge ? *settled_edge + 1 : (all ? 0 : positions[settled]);
+    const MaybePosition hole = first_hole();
     if (mark && (all || positions[settled] <= mark->high))
     {
         mark->hole = hole;
@@ -97,7 +102,7 @@ void SettledPosition::settle_unread(Witness &witness)
     refresh(witness);
     const Position high = mark ? mark->high : witness.last_drawn();
     if (!mark && (!settled_edge || *settled_edge < high))
-        take_mark(settled_edge ? *settled_edge + 1 : high, witness);
+        take_mark(first_hole(), witness);
     if (proven)
         raise_edge(*proven);
 }

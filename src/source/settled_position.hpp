@@ -66,8 +66,8 @@ class SettledPosition
 public:
     struct Mark
     {
-        Position hole; // the first position that is missing
-        Position high; // H
+        MaybePosition hole; // the first position that is missing; empty before the first event is settled
+        Position high;      // H
         std::vector<Holder> holders;
     };
 
@@ -107,7 +107,8 @@ public:
     std::int64_t lookups() const { return lookup_count; }
 
 private:
-    bool take_mark(Position hole, Witness &witness);
+    bool take_mark(MaybePosition hole, Witness &witness);
+    MaybePosition first_hole() const;
     void raise_edge(Position position);
     void pass_hole(Position up_to);
 

@@ -66,7 +66,7 @@ void put_row(const ReturnSetInfo *result, const EventSource &source)
                     if (slot->pending_hole != PG_INT64_MIN)
                         row.set(4, Int64GetDatum(slot->pending_hole));
                     row.set(5, PointerGetDatum(pids_of(*slot)));
-                    row.set(6, IntervalPGetDatum(time_since(slot->pending_since)));
+                    row.set(6, IntervalPGetDatum(time_since(slot->blocked_start)));
                 }
                 row.set(7, Int64GetDatum(slot->batches));
                 row.set(8, Int64GetDatum(slot->lock_lookups));

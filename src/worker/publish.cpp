@@ -92,10 +92,13 @@ void publish(const source::EventSource &source, const source::SettledPosition &s
     slot->pending = settled.pending().has_value();
     if (slot->pending)
     {
-        slot->pending_hole = settled.pending()->hole;
-        slot->pending_high = settled.pending()->high;
-        if (!was_pending)
+        // Under load a mark follows upon the other with never a moment without: each begins anew.
+        const int64 hole = settled.pending()->hole.value_or(PG_INT64_MIN);
+        const int64 high = settled.pending()->high;
+        if (!was_pending || slot->pending_hole != hole || slot->pending_high != high)
             slot->pending_since = GetCurrentTimestamp();
+        slot->pending_hole = hole;
+        slot->pending_high = high;
         slot->blocked_start = oldest != 0 ? oldest : slot->pending_since;
     }
     slot->blockers = blockers;

@@ -232,6 +232,22 @@ TEST(SettledPosition, WithNothingAppliedTheFirstEventFollowsAHole)
     EXPECT_EQ(settled.judge(page, true, witness).settled, 0u);
     ASSERT_TRUE(settled.pending());
     EXPECT_EQ(settled.pending()->high, 9);
+    EXPECT_EQ(settled.pending()->hole, std::nullopt);
+}
+
+TEST(SettledPosition, BeforeTheFirstEventTheHoleHasNoLeftEdge)
+{
+    Fixed witness;
+    witness.high = 9;
+    witness.held = {Holder{1, 1, 0}};
+    SettledPosition empty;
+    EXPECT_EQ(empty.judge({}, true, witness).settled, 0u);
+    ASSERT_TRUE(empty.pending());
+    EXPECT_EQ(empty.pending()->hole, std::nullopt);
+    SettledPosition unread;
+    unread.settle_unread(witness);
+    ASSERT_TRUE(unread.pending());
+    EXPECT_EQ(unread.pending()->hole, std::nullopt);
 }
 
 TEST(SettledPosition, AWriterBlocksOnlyWhatLiesAfterItsHole)
