@@ -21,6 +21,15 @@ sub failed_with
     wait_until($node, $database, "status = 'failed' AND reason ~ '^$reason' FROM readmodel.status()", $what);
 }
 
+# What was applied belongs to numbers that mean other events now, or lacks one: there is no going on from there.
+sub not_retried
+{
+    my ($database) = @_;
+    my (undef, undef, $error) = $node->psql($database, "\\set VERBOSITY sqlstate\nSELECT readmodel.retry('orders')");
+    like($error, qr/ERROR:  55000/, 'it cannot be retried');
+    is($node->safe_psql($database, q{SELECT readmodel.readiness('orders')}), 'failed', 'and stays failed');
+}
+
 # --- late: a hole whose transaction was rolled back is passed over, and then somebody fills it
 my $hole = $node->safe_psql('late', q{
     BEGIN;
@@ -49,6 +58,7 @@ failed_with('rewound', 'source_rewound', 'it stays failed when the numbers have 
 is($node->safe_psql('rewound', "SELECT md5(string_agg(s::text, ' ' ORDER BY id)) FROM $states s"), $kept,
     'nothing was applied');
 is($node->safe_psql('rewound', 'SELECT position FROM readmodel_catalog.checkpoint'), 30, 'the checkpoint stands');
+not_retried('rewound');
 
 $node->safe_psql('rewound', q{SELECT readmodel.rebuild('orders')});
 wait_ready($node, 'rewound', 'built anew it is ready');
@@ -60,6 +70,7 @@ applied_once($node, 'rewound', 'each of which was applied once');
 failed_with('late', 'late_event', 'an event in a hole that was passed over makes the query failed');
 is($node->safe_psql('late', q{SELECT error_position, position FROM readmodel.status()}), "$hole|$after",
     'the status has its position');
+not_retried('late');
 $node->safe_psql('late', q{SELECT readmodel.rebuild('orders')});
 wait_ready($node, 'late', 'built anew it is ready');
 states_equal_oracle($node, 'late', 'with the late event among its states');
