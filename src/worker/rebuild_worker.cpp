@@ -50,6 +50,7 @@ private:
     bool fold_page(const MaybePosition &settled);
     void flush();
     bool flush_due() const;
+    bool far_from_settled(Position settled) const;
     void set_aside(Member &member);
     void set_aside_those_that_are_locked();
     void leave_those_that_stopped();
@@ -271,6 +272,14 @@ void RebuildWorker::wait_for_retry()
     }
 }
 
+// More than a page was settled since `settled` was read: the tail need not work that off.
+bool RebuildWorker::far_from_settled(Position settled) const
+{
+    const std::optional<SourceSlot> slot = source_snapshot(config->id);
+    const MaybePosition now = slot ? slot->settled.get() : std::nullopt;
+    return now && *now > settled && *now - settled > settings::batch_size;
+}
+
 // Until nothing is left to do, the definitions change, or the worker is to stop.
 void RebuildWorker::work()
 {
@@ -291,7 +300,7 @@ void RebuildWorker::work()
             process.sleep(10); // the tail has not settled anything yet
             continue;
         }
-        const bool done = fold_page(settled);
+        const bool done = fold_page(settled) && !far_from_settled(*settled);
         set_aside_those_that_are_locked();
         if (done || flush_due())
             flush();

@@ -495,11 +495,11 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
     }
     if (page.events > 0)
         tail.batches++;
+    publish(tail); // what is settled does not depend on what is stored
     if (!flushed)
         return {true};
     tail.lane.committed(!page.caught_up && tail.lane.bytes() < static_cast<size_t>(settings::state_cache) * 1024);
     tail.flushed_at = GetCurrentTimestamp();
-    publish(tail);
     after_commit(tail, page.caught_up);
     return {!page.caught_up};
 }
