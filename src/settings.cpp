@@ -91,8 +91,8 @@ void define(bool preloading)
             GUC_UNIT_MS);
     integer("readmodel.state_cache", "Memory for the states that a lane holds.", &state_cache, 1024, 1024 * 1024 * 1024,
             GUC_UNIT_KB);
-    integer("readmodel.poll_interval", "How often the tail looks for events that no hook announced.", &poll_interval, 10,
-            3600000, GUC_UNIT_MS);
+    integer("readmodel.poll_interval", "How often the tail looks for events that no hook announced.", &poll_interval,
+            10, 3600000, GUC_UNIT_MS);
     integer("readmodel.batch_delay", "The tail's longest wait for more events under load.", &batch_delay, 0, 10000,
             GUC_UNIT_MS);
     integer("readmodel.rebuild_rate_limit", "Events per second that a rebuild reads at most; 0 is no limit.",
@@ -103,11 +103,12 @@ void define(bool preloading)
             std::numeric_limits<int>::max(), GUC_UNIT_MS);
     integer("readmodel.lock_timeout", "Longest wait of a worker for a lock.", &lock_timeout, 1, 3600000, GUC_UNIT_MS);
     DefineCustomEnumVariable("readmodel.on_change", "What a changed definition does: rebuild, or wait at the gate.",
-                             nullptr, &on_change, on_change_rebuild, on_change_options, PGC_SIGHUP, 0, check_on_change, nullptr, nullptr);
+                             nullptr, &on_change, on_change_rebuild, on_change_options, PGC_SIGHUP, 0, check_on_change,
+                             nullptr, nullptr);
     // State and checkpoint are lost together or not at all, and the events are durable: nothing is lost with "off".
-    DefineCustomEnumVariable("readmodel.synchronous_commit", "synchronous_commit of the workers' transactions.", nullptr,
-                             &synchronous_commit, SYNCHRONOUS_COMMIT_OFF, synchronous_commit_options, PGC_SIGHUP, 0,
-                             nullptr, nullptr, nullptr);
+    DefineCustomEnumVariable("readmodel.synchronous_commit", "synchronous_commit of the workers' transactions.",
+                             nullptr, &synchronous_commit, SYNCHRONOUS_COMMIT_OFF, synchronous_commit_options,
+                             PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomBoolVariable("readmodel.log_progress", "Logs the progress of rebuilds, at most every 10 s per query.",
                              nullptr, &log_progress, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     MarkGUCPrefixReserved("readmodel");

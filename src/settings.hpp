@@ -5,7 +5,7 @@ namespace settings
 {
 
 extern bool enabled;
-extern char *databases;        // comma-separated names; empty: every database that has the extension
+extern char *databases; // comma-separated names; empty: every database that has the extension
 extern int max_rebuild_workers;
 extern int batch_size;         // events
 extern int flush_interval;     // ms

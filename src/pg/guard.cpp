@@ -91,10 +91,9 @@ namespace
 void copy_text(char (&target)[1024], const std::string &text)
 {
     // Cut at a character border: the message must stay valid in the server's encoding.
-    const int length =
-        text.size() < sizeof target
-            ? static_cast<int>(text.size())
-            : pg_mbcliplen(text.data(), static_cast<int>(text.size()), static_cast<int>(sizeof target) - 1);
+    const int length = text.size() < sizeof target ? static_cast<int>(text.size())
+                                                   : pg_mbcliplen(text.data(), static_cast<int>(text.size()),
+                                                                  static_cast<int>(sizeof target) - 1);
     std::memcpy(target, text.data(), static_cast<size_t>(length));
     target[length] = '\0';
 }
@@ -141,18 +140,18 @@ void Outgoing::raise() const
 {
     switch (kind)
     {
-        case Kind::server:
-            PgError::raise(context, data);
-        case Kind::own:
-            ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message), detail[0] ? errdetail_internal("%s", detail) : 0,
-                            hint[0] ? errhint("%s", hint) : 0));
-            break;
-        case Kind::out_of_memory:
-            ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-            break;
-        case Kind::none:
-        case Kind::unknown:
-            break;
+    case Kind::server:
+        PgError::raise(context, data);
+    case Kind::own:
+        ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message),
+                        detail[0] ? errdetail_internal("%s", detail) : 0, hint[0] ? errhint("%s", hint) : 0));
+        break;
+    case Kind::out_of_memory:
+        ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+        break;
+    case Kind::none:
+    case Kind::unknown:
+        break;
     }
     ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("pg_readmodel raised an unknown exception")));
     pg_unreachable();

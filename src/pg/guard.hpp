@@ -115,7 +115,8 @@ struct Outgoing
 } // namespace detail
 
 // Runs f() and turns a PostgreSQL error in it into PgError. f's result must be trivially destructible.
-template <class F> auto call(F &&f) -> decltype(f())
+template <class F>
+auto call(F &&f) -> decltype(f())
 {
     using Result = decltype(f());
     if constexpr (std::is_void_v<Result>)
@@ -146,7 +147,8 @@ template <class F> auto call(F &&f) -> decltype(f())
 }
 
 // Runs f() and raises whatever it throws as a PostgreSQL error. The only way out of C++.
-template <class F> auto entry(F &&f) -> decltype(f())
+template <class F>
+auto entry(F &&f) -> decltype(f())
 {
     detail::Outgoing outgoing;
     try
@@ -161,7 +163,8 @@ template <class F> auto entry(F &&f) -> decltype(f())
 }
 
 // Like entry, for hooks and callbacks that must never raise: whatever f() throws is dropped.
-template <class F> void entry_silent(F &&f) noexcept
+template <class F>
+void entry_silent(F &&f) noexcept
 {
     try
     {
@@ -173,7 +176,8 @@ template <class F> void entry_silent(F &&f) noexcept
 }
 
 // A callback for the server's tree walkers, whose prototype leaves the arguments open.
-template <class Result, class... Arguments> auto any_function(Result (*function)(Arguments...)) -> Result (*)()
+template <class Result, class... Arguments>
+auto any_function(Result (*function)(Arguments...)) -> Result (*)()
 {
     return reinterpret_cast<Result (*)()>(reinterpret_cast<void *>(function));
 }

@@ -11,7 +11,10 @@ struct LockHolder
 {
     VirtualTransactionId vxid;
 
-    friend bool operator==(const LockHolder &a, const LockHolder &b) { return VirtualTransactionIdEquals(a.vxid, b.vxid); }
+    friend bool operator==(const LockHolder &a, const LockHolder &b)
+    {
+        return VirtualTransactionIdEquals(a.vxid, b.vxid);
+    }
 };
 
 // The other transactions that hold a lock on `relation` which conflicts with `mode`, fast path and prepared ones included.

@@ -33,7 +33,8 @@
 #include <variant>
 #include <vector>
 
-extern "C" {
+extern "C"
+{
 #include "postgres.h"
 
 #include "access/attnum.h"
@@ -78,8 +79,8 @@ extern "C" {
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "common/cryptohash.h"
-#include "common/int.h"
 #include "common/hashfn.h"
+#include "common/int.h"
 #include "common/pg_prng.h"
 #include "common/sha2.h"
 #include "executor/executor.h"

@@ -46,7 +46,8 @@ ProgressWatch::ProgressWatch(int limit) : armed(limit > 0)
     seen_steps = steps;
     idle_looks = 0;
     patience = std::max(1, limit / interval);
-    call([&] { enable_timeout_every(timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), interval), interval); });
+    call([&]
+         { enable_timeout_every(timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), interval), interval); });
 }
 
 ProgressWatch::~ProgressWatch()

@@ -60,7 +60,10 @@ Rows Statement::execute(const Args &args, bool read_only, long limit)
                 return prepared;
             });
     const int result = call(
-        [&] { return SPI_execute_plan(plan, const_cast<Datum *>(args.values.data()), args.nulls.c_str(), read_only, limit); });
+        [&] {
+            return SPI_execute_plan(plan, const_cast<Datum *>(args.values.data()), args.nulls.c_str(), read_only,
+                                    limit);
+        });
     return finish(result, sql);
 }
 

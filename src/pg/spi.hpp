@@ -39,7 +39,10 @@ public:
         return *this;
     }
     Args &text(std::string_view value) { return add(TEXTOID, text_datum(value)); }
-    Args &text(const std::optional<std::string> &value) { return value ? text(std::string_view(*value)) : null(TEXTOID); }
+    Args &text(const std::optional<std::string> &value)
+    {
+        return value ? text(std::string_view(*value)) : null(TEXTOID);
+    }
     Args &text(const std::string &value) { return text(std::string_view(value)); }
     Args &text(const char *value) { return text(std::string_view(value)); }
     Args &bigint(int64 value) { return add(INT8OID, Int64GetDatum(value)); }

@@ -7,7 +7,8 @@ std::vector<std::string> texts_of(Datum array)
 {
     Datum *values = nullptr;
     int count = 0;
-    call([&] { deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, nullptr, &count); });
+    call([&]
+         { deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, nullptr, &count); });
     std::vector<std::string> members;
     for (int i = 0; i < count; i++)
         members.push_back(text_of(values[i]));

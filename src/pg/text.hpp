@@ -17,7 +17,8 @@ std::vector<std::string> texts_of(Datum array);
 
 inline Datum text_datum(std::string_view value)
 {
-    return call([&] { return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size()))); });
+    return call([&]
+                { return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size()))); });
 }
 
 // "name" as SQL needs it, quoted where it must be.

@@ -41,7 +41,8 @@ private:
 // Runs f() inside an internal subtransaction and commits it. A PgError or pg::Error rolls it back and is returned;
 // memory that f allocated in CurrentMemoryContext stays. With `read_only` nothing in f can write.
 std::optional<PgError> attempt_impl(bool read_only, const std::function<void()> &f);
-template <class F> std::optional<PgError> attempt(bool read_only, F &&f)
+template <class F>
+std::optional<PgError> attempt(bool read_only, F &&f)
 {
     return attempt_impl(read_only, std::function<void()>(std::ref(f)));
 }

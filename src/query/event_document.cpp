@@ -35,10 +35,15 @@ struct Members
     {
         list[count++] = {key, static_cast<uint32>(size - 1), kind, value, static_cast<uint32>(length), aligned};
     }
-    template <size_t size> void add_null(const char (&key)[size]) { add(key, JENTRY_ISNULL, nullptr, 0, false); }
+    template <size_t size>
+    void add_null(const char (&key)[size])
+    {
+        add(key, JENTRY_ISNULL, nullptr, 0, false);
+    }
 };
 
-template <size_t size> void add_text(Members &members, const char (&key)[size], const EventValues &event, EventColumn column)
+template <size_t size>
+void add_text(Members &members, const char (&key)[size], const EventValues &event, EventColumn column)
 {
     if (event.nulls[column])
     {
@@ -49,7 +54,8 @@ template <size_t size> void add_text(Members &members, const char (&key)[size], 
     members.add(key, JENTRY_ISSTRING, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), false);
 }
 
-template <size_t size> void add_document(Members &members, const char (&key)[size], Datum value)
+template <size_t size>
+void add_document(Members &members, const char (&key)[size], Datum value)
 {
     Jsonb *const document = DatumGetJsonbP(value);
     if (!JB_ROOT_IS_SCALAR(document))
@@ -63,18 +69,18 @@ template <size_t size> void add_document(Members &members, const char (&key)[siz
         elog(ERROR, "unexpected form of a jsonb scalar");
     switch (scalar.type)
     {
-        case jbvString:
-            members.add(key, JENTRY_ISSTRING, scalar.val.string.val, static_cast<size_t>(scalar.val.string.len), false);
-            break;
-        case jbvNumeric:
-            members.add(key, JENTRY_ISNUMERIC, scalar.val.numeric, VARSIZE_ANY(scalar.val.numeric), true);
-            break;
-        case jbvBool:
-            members.add(key, scalar.val.boolean ? JENTRY_ISBOOL_TRUE : JENTRY_ISBOOL_FALSE, nullptr, 0, false);
-            break;
-        default:
-            members.add_null(key);
-            break;
+    case jbvString:
+        members.add(key, JENTRY_ISSTRING, scalar.val.string.val, static_cast<size_t>(scalar.val.string.len), false);
+        break;
+    case jbvNumeric:
+        members.add(key, JENTRY_ISNUMERIC, scalar.val.numeric, VARSIZE_ANY(scalar.val.numeric), true);
+        break;
+    case jbvBool:
+        members.add(key, scalar.val.boolean ? JENTRY_ISBOOL_TRUE : JENTRY_ISBOOL_FALSE, nullptr, 0, false);
+        break;
+    default:
+        members.add_null(key);
+        break;
     }
 }
 
@@ -88,8 +94,8 @@ char *rfc3339(TimestampTz timestamp)
     if (timestamp2tm(timestamp, nullptr, &time, &microseconds, nullptr, nullptr) != 0)
         ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
     const char *const sign = time.tm_year < 0 ? "-" : ""; // as ISO 8601 counts: 0 is 1 BC
-    return psprintf("%s%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", sign, std::abs(time.tm_year), time.tm_mon, time.tm_mday, time.tm_hour,
-                    time.tm_min, time.tm_sec, microseconds);
+    return psprintf("%s%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", sign, std::abs(time.tm_year), time.tm_mon, time.tm_mday,
+                    time.tm_hour, time.tm_min, time.tm_sec, microseconds);
 }
 
 Datum assemble(const Members &members)

@@ -71,7 +71,10 @@ bool is_transient(int sqlstate)
 }
 
 Fold::Fold(const Generation &generation_, bool fresh)
-    : generation(generation_), store(generation_), complete(fresh), page_context(TopMemoryContext, "pg_readmodel page"),
+    : generation(generation_),
+      store(generation_),
+      complete(fresh),
+      page_context(TopMemoryContext, "pg_readmodel page"),
       event_context(TopMemoryContext, "pg_readmodel event")
 {
     if (generation.definition.event_types)
@@ -123,7 +126,8 @@ bool Fold::wanted(const EventValues &event) const
 }
 
 // Finds the events that concern the generation and the entries of their instances. `at` is the event in hand, for the error.
-void Fold::select(const source::EventPage &page, const MaybePosition &cursor, std::vector<Selected> &selected, size_t &at)
+void Fold::select(const source::EventPage &page, const MaybePosition &cursor, std::vector<Selected> &selected,
+                  size_t &at)
 {
     const Definition &definition = generation.definition;
     const uint64 changes = function_changes();
@@ -191,10 +195,11 @@ void Fold::apply(const source::EventPage &page, std::vector<Selected> &selected,
                     const CachedState &state = entries[event.first + i]->second;
                     // The lane is stale, which its compare-and-set will tell, or somebody has set the checkpoint back.
                     if (unlikely(state.exists() && state.position >= position))
-                        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                                        errmsg("the event at position %lld is in a state already, which is at position %lld",
-                                               static_cast<long long>(position), static_cast<long long>(state.position)),
-                                        errhint("The checkpoint or the states were changed by hand. Rebuild the query.")));
+                        ereport(ERROR,
+                                (errcode(ERRCODE_DATA_CORRUPTED),
+                                 errmsg("the event at position %lld is in a state already, which is at position %lld",
+                                        static_cast<long long>(position), static_cast<long long>(state.position)),
+                                 errhint("The checkpoint or the states were changed by hand. Rebuild the query.")));
                     call->args[0].isnull = !state.exists();
                     call->args[0].value = state.exists() ? PointerGetDatum(state.document.data()) : 0;
                     call->args[1].isnull = false;
@@ -232,9 +237,8 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
     size_t at = 0;
 
     // An event's fold that outlasts either limit is an updater error; rebuild_timeout is the limit on no progress at all.
-    const bool per_event =
-        settings::updater_timeout > 0 &&
-        (settings::rebuild_timeout == 0 || settings::updater_timeout <= settings::rebuild_timeout);
+    const bool per_event = settings::updater_timeout > 0 &&
+                           (settings::rebuild_timeout == 0 || settings::updater_timeout <= settings::rebuild_timeout);
     const int limit = per_event ? settings::updater_timeout : settings::rebuild_timeout;
 
     std::optional<pg::PgError> error;
@@ -265,15 +269,13 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
         const pg::LockAttempt attempt = pg::try_lock(generation.state_table, RowExclusiveLock);
         if (attempt != pg::LockAttempt::locked)
         {
-            result.stop = FoldStop{attempt == pg::LockAttempt::busy ? FoldStop::Kind::locked : FoldStop::Kind::transient,
-                                   "",
-                                   page.positions()[selected.front().index],
-                                   "55P03",
-                                   attempt == pg::LockAttempt::busy ? "the table of states is locked"
-                                                                    : "the table of states was dropped",
-                                   attempt == pg::LockAttempt::busy
-                                       ? pg::blocker_of(generation.state_table, RowExclusiveLock)
-                                       : 0};
+            result.stop = FoldStop{
+                attempt == pg::LockAttempt::busy ? FoldStop::Kind::locked : FoldStop::Kind::transient,
+                "",
+                page.positions()[selected.front().index],
+                "55P03",
+                attempt == pg::LockAttempt::busy ? "the table of states is locked" : "the table of states was dropped",
+                attempt == pg::LockAttempt::busy ? pg::blocker_of(generation.state_table, RowExclusiveLock) : 0};
             return result;
         }
         std::vector<StateCache::Entry *> unknown;
@@ -311,7 +313,8 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
         result.stop = FoldStop{FoldStop::Kind::interrupted, "", position, "", "", 0};
         return result;
     }
-    FoldStop stop{FoldStop::Kind::updater, "updater_error", position, error->sqlstate_text(), std::string(error->message()), 0};
+    FoldStop stop{
+        FoldStop::Kind::updater, "updater_error", position, error->sqlstate_text(), std::string(error->message()), 0};
     if (error->sqlstate() == ERRCODE_QUERY_CANCELED && worker::WorkerProcess::terminating())
         stop.kind = FoldStop::Kind::interrupted;
     else if (error->sqlstate() == ERRCODE_QUERY_CANCELED && pg::ProgressWatch::expired())

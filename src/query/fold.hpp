@@ -24,7 +24,7 @@ struct FoldStop
         interrupted, // the worker is to end
     } kind;
     const char *reason; // the code that a failure is recorded under
-    Position position; // of the event that was not applied
+    Position position;  // of the event that was not applied
     std::string sqlstate;
     std::string message;
     int blocker_pid = 0;
@@ -73,7 +73,8 @@ private:
     struct Selected; // an event of the page that concerns the generation, with the entries of its instances
 
     bool wanted(const EventValues &event) const;
-    void select(const source::EventPage &page, const MaybePosition &cursor, std::vector<Selected> &selected, size_t &at);
+    void select(const source::EventPage &page, const MaybePosition &cursor, std::vector<Selected> &selected,
+                size_t &at);
     void apply(const source::EventPage &page, std::vector<Selected> &selected, size_t &at, int64 &applied, bool &left);
 
     const Generation &generation;
@@ -92,8 +93,8 @@ private:
     std::optional<KeyExpression> key;
     uint64 key_compiled_at = 0;
     std::vector<StateCache::Entry *> entries; // of the page in hand
-    pg::OwnedContext page_context;  // what lives for a page
-    pg::OwnedContext event_context; // what lives for an event
+    pg::OwnedContext page_context;            // what lives for a page
+    pg::OwnedContext event_context;           // what lives for an event
 };
 
 } // namespace query

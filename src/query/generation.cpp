@@ -107,8 +107,8 @@ void take_over(const Generation &generation)
                                           pg::Args().integer(generation.id));
         if (rows.empty())
             throw pg::Error(pg::sqlstate::no_such_object, "generation " + std::to_string(generation.number) +
-                                                                     " of query " + pg::shown(generation.query_name) +
-                                                                     " does not exist");
+                                                              " of query " + pg::shown(generation.query_name) +
+                                                              " does not exist");
         pg::execute("UPDATE readmodel_catalog.generation SET phase = 'live', ready_at = now()"
                     " WHERE generation_id = $1 AND phase = 'rebuilding'",
                     pg::Args().integer(generation.id));

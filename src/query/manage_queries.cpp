@@ -80,8 +80,8 @@ Datum rebuild(FunctionCallInfo fcinfo)
         definition.version = rows.text(0, 8);
         definition.updater_oid = rows.oid(0, 9);
         if (!OidIsValid(definition.updater_oid))
-            throw pg::Error(ERRCODE_UNDEFINED_FUNCTION, "the updater " + definition.updater + " of query " + pg::shown(name) +
-                                                            " does not exist")
+            throw pg::Error(ERRCODE_UNDEFINED_FUNCTION,
+                            "the updater " + definition.updater + " of query " + pg::shown(name) + " does not exist")
                 .hint("Create it again, or define the query with another updater.");
     }
     const int32 number = next_generation_number(query.id);

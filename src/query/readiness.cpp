@@ -206,8 +206,9 @@ pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing)
         {
         case Status::failed:
             return pg::Error(pg::sqlstate::failed, "query " + shown + " has failed")
-                .hint("After a change of the updater call readmodel.define_query() again; if the cause lay elsewhere, correct it "
-                          "and call readmodel.retry().");
+                .hint("After a change of the updater call readmodel.define_query() again; if the cause lay elsewhere, "
+                      "correct it "
+                      "and call readmodel.retry().");
         case Status::paused:
         case Status::gated:
             return pg::Error(pg::sqlstate::paused_or_gated,

@@ -15,12 +15,12 @@ std::string_view id_bytes(KeyType type, Datum key)
 {
     switch (type)
     {
-        case KeyType::text:
-            return {VARDATA_ANY(DatumGetPointer(key)), static_cast<size_t>(VARSIZE_ANY_EXHDR(DatumGetPointer(key)))};
-        case KeyType::uuid:
-            return {reinterpret_cast<const char *>(DatumGetUUIDP(key)->data), UUID_LEN};
-        case KeyType::bigint:
-            break;
+    case KeyType::text:
+        return {VARDATA_ANY(DatumGetPointer(key)), static_cast<size_t>(VARSIZE_ANY_EXHDR(DatumGetPointer(key)))};
+    case KeyType::uuid:
+        return {reinterpret_cast<const char *>(DatumGetUUIDP(key)->data), UUID_LEN};
+    case KeyType::bigint:
+        break;
     }
     // int8 is passed by value: the bytes live in a static until the next call.
     static int64 value;
@@ -32,16 +32,16 @@ Datum id_datum(KeyType type, std::string_view bytes)
 {
     switch (type)
     {
-        case KeyType::text:
-            return PointerGetDatum(cstring_to_text_with_len(bytes.data(), static_cast<int>(bytes.size())));
-        case KeyType::uuid:
-        {
-            auto *const uuid = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
-            std::memcpy(uuid->data, bytes.data(), UUID_LEN);
-            return UUIDPGetDatum(uuid);
-        }
-        case KeyType::bigint:
-            break;
+    case KeyType::text:
+        return PointerGetDatum(cstring_to_text_with_len(bytes.data(), static_cast<int>(bytes.size())));
+    case KeyType::uuid:
+    {
+        auto *const uuid = static_cast<pg_uuid_t *>(palloc(sizeof(pg_uuid_t)));
+        std::memcpy(uuid->data, bytes.data(), UUID_LEN);
+        return UUIDPGetDatum(uuid);
+    }
+    case KeyType::bigint:
+        break;
     }
     int64 value;
     std::memcpy(&value, bytes.data(), sizeof value);

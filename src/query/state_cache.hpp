@@ -14,7 +14,7 @@ Datum id_datum(KeyType type, std::string_view bytes);
 
 struct CachedState
 {
-    std::string document; // a plain jsonb value with its header; empty: no such instance
+    std::string document;  // a plain jsonb value with its header; empty: no such instance
     Position position = 0; // of the event that changed it last
     bool known = false;    // it was looked up, or cannot exist
     bool stored = false;   // the table has a row for it

@@ -38,8 +38,8 @@ Datum as_array(std::vector<Datum> &values, Oid element, int length, bool by_valu
     return pg::call(
         [&]
         {
-            return PointerGetDatum(construct_array(values.data(), static_cast<int>(values.size()), element, length,
-                                                   by_value, alignment));
+            return PointerGetDatum(
+                construct_array(values.data(), static_cast<int>(values.size()), element, length, by_value, alignment));
         });
 }
 
@@ -47,12 +47,12 @@ Datum ids_array(std::vector<Datum> &values, KeyType type)
 {
     switch (type)
     {
-        case KeyType::text:
-            return as_array(values, TEXTOID, -1, false, TYPALIGN_INT);
-        case KeyType::uuid:
-            return as_array(values, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
-        case KeyType::bigint:
-            break;
+    case KeyType::text:
+        return as_array(values, TEXTOID, -1, false, TYPALIGN_INT);
+    case KeyType::uuid:
+        return as_array(values, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+    case KeyType::bigint:
+        break;
     }
     return as_array(values, INT8OID, 8, true, TYPALIGN_DOUBLE);
 }
@@ -82,7 +82,9 @@ void expect_rows(const pg::Rows &rows, size_t expected, const std::string &table
 } // namespace
 
 StateStore::StateStore(const Generation &generation)
-    : name(table_name(generation)), owner(generation.owner), key_type(generation.definition.key_type),
+    : name(table_name(generation)),
+      owner(generation.owner),
+      key_type(generation.definition.key_type),
       load_statement("SELECT id, state, position FROM " + name + " WHERE id = ANY ($1)"),
       upsert_statement("INSERT INTO " + name +
                        " AS stored (id, state, position, updated_at)"
@@ -122,9 +124,9 @@ void StateStore::load(std::span<StateCache::Entry *const> entries, StateCache &c
                     HeapTuple const tuple = SPI_tuptable->vals[row];
                     TupleDesc const descriptor = SPI_tuptable->tupdesc;
                     const Datum id = PointerGetDatum(
-                        key_type == KeyType::text
-                            ? reinterpret_cast<char *>(PG_DETOAST_DATUM_PACKED(SPI_getbinval(tuple, descriptor, 1, &is_null)))
-                            : DatumGetPointer(SPI_getbinval(tuple, descriptor, 1, &is_null)));
+                        key_type == KeyType::text ? reinterpret_cast<char *>(PG_DETOAST_DATUM_PACKED(
+                                                        SPI_getbinval(tuple, descriptor, 1, &is_null)))
+                                                  : DatumGetPointer(SPI_getbinval(tuple, descriptor, 1, &is_null)));
                     const Datum document = SPI_getbinval(tuple, descriptor, 2, &is_null);
                     struct varlena *const plain = PG_DETOAST_DATUM(document);
                     const Datum position = SPI_getbinval(tuple, descriptor, 3, &is_null);

@@ -199,8 +199,10 @@ void check_drawn(const EventSource &source)
     if (*head > last)
         throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                         "the sequence of event table " + pg::relation_name(source.events) + " is behind its events")
-            .detail("The highest position is " + std::to_string(*head) + ", the last number drawn is " + std::to_string(last) + ".")
-            .hint("Move the sequence on: SELECT setval('" + pg::relation_name(sequence) + "', " + std::to_string(*head) + ").");
+            .detail("The highest position is " + std::to_string(*head) + ", the last number drawn is " +
+                    std::to_string(last) + ".")
+            .hint("Move the sequence on: SELECT setval('" + pg::relation_name(sequence) + "', " +
+                  std::to_string(*head) + ").");
 }
 
 Datum create_source(FunctionCallInfo fcinfo)

@@ -33,7 +33,8 @@ EventPage::EventPage(pg::Rows rows_, bool exhausted_) : rows(rows_), no_more(exh
 }
 
 EventReader::EventReader(const EventSource &event_source)
-    : source(event_source), page_statement(source.page_query()),
+    : source(event_source),
+      page_statement(source.page_query()),
       count_statement("SELECT count(*) FROM (SELECT FROM " + pg::relation_name(source.events) + " WHERE " +
                       pg::quoted(source.position_column) + " > $1 AND " + pg::quoted(source.position_column) +
                       " <= $2 LIMIT $3) AS found"),
@@ -42,12 +43,14 @@ EventReader::EventReader(const EventSource &event_source)
       hole_statement("SELECT pg_catalog.min(found.at) FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
                      " AS hole (low, high) CROSS JOIN LATERAL (SELECT event." +
                      pg::quoted(source.position_column) + " FROM " + pg::relation_name(source.events) +
-                     " AS event WHERE event." + pg::quoted(source.position_column) + " BETWEEN low AND high ORDER BY 1 LIMIT 1)"
+                     " AS event WHERE event." + pg::quoted(source.position_column) +
+                     " BETWEEN low AND high ORDER BY 1 LIMIT 1)"
                      " AS found (at)")
 {
 }
 
-template <class F> auto EventReader::as_owner(F &&f) -> decltype(f())
+template <class F>
+auto EventReader::as_owner(F &&f) -> decltype(f())
 {
     const pg::AsUser owner(source.owner, true);
     pg::pin_surroundings(source.search_path);

@@ -62,7 +62,8 @@ public:
     MaybePosition head();
 
 private:
-    template <class F> auto as_owner(F &&f) -> decltype(f());
+    template <class F>
+    auto as_owner(F &&f) -> decltype(f());
 
     const EventSource &source;
     pg::Statement page_statement;

@@ -35,11 +35,11 @@ std::string EventSource::page_query() const
     const std::string table = pg::relation_name(events);
     // Written with the table's name everywhere: ORDER BY would take a bare name for an output column first.
     const std::string position = table + "." + pg::quoted(position_column);
-    return "SELECT " + position + "::pg_catalog.int8, " + cast(type_expression, "text") + ", " + cast(stream_expression, "text") + ", " +
-           cast(data_expression, "jsonb") + ", " + cast(metadata_expression, "jsonb") + ", " +
-           cast(occurred_at_expression, "timestamptz") + " FROM " + table + " WHERE " + position +
-           " OPERATOR(pg_catalog.>) $1 AND " + position + " OPERATOR(pg_catalog.<=) $2 ORDER BY " + position +
-           " LIMIT $3";
+    return "SELECT " + position + "::pg_catalog.int8, " + cast(type_expression, "text") + ", " +
+           cast(stream_expression, "text") + ", " + cast(data_expression, "jsonb") + ", " +
+           cast(metadata_expression, "jsonb") + ", " + cast(occurred_at_expression, "timestamptz") + " FROM " + table +
+           " WHERE " + position + " OPERATOR(pg_catalog.>) $1 AND " + position +
+           " OPERATOR(pg_catalog.<=) $2 ORDER BY " + position + " LIMIT $3";
 }
 
 std::string source_stamp(Oid events)

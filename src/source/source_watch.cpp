@@ -51,8 +51,11 @@ void watch(std::span<const Oid> relations)
 {
     watched_count = 0;
     const size_t bytes = std::max<size_t>(relations.size(), 1) * sizeof(Oid);
-    pg::call([&]
-             { watched = static_cast<Oid *>(watched ? repalloc(watched, bytes) : MemoryContextAlloc(TopMemoryContext, bytes)); });
+    pg::call(
+        [&] {
+            watched =
+                static_cast<Oid *>(watched ? repalloc(watched, bytes) : MemoryContextAlloc(TopMemoryContext, bytes));
+        });
     std::copy(relations.begin(), relations.end(), watched);
     watched_count = relations.size();
     loading = false;

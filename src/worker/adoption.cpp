@@ -31,7 +31,8 @@ pg::Error missing(const source::EventSource &source, const std::string &what)
 
 } // namespace
 
-std::optional<pg::Error> adopt_restored(const source::EventSource &source, const std::vector<query::Generation> &generations)
+std::optional<pg::Error> adopt_restored(const source::EventSource &source,
+                                        const std::vector<query::Generation> &generations)
 {
     if (std::optional<pg::Error> fault = source::check_source(source))
         return missing(source, fault->message_text);
@@ -41,7 +42,8 @@ std::optional<pg::Error> adopt_restored(const source::EventSource &source, const
         if (generation.source_id != source.id)
             continue;
         if (!OidIsValid(generation.state_table) || !has_primary_key(generation.state_table))
-            return missing(source, "the states of query " + pg::shown(generation.query_name) + " have no primary key yet");
+            return missing(source,
+                           "the states of query " + pg::shown(generation.query_name) + " have no primary key yet");
         if (source::before(furthest, generation.checkpoint))
             furthest = generation.checkpoint;
     }

@@ -13,6 +13,7 @@ namespace worker
 
 // Writes the stamp and returns nothing if all is there; otherwise what is missing. Call it inside a transaction, as a superuser,
 // with an active snapshot.
-std::optional<pg::Error> adopt_restored(const source::EventSource &source, const std::vector<query::Generation> &generations);
+std::optional<pg::Error> adopt_restored(const source::EventSource &source,
+                                        const std::vector<query::Generation> &generations);
 
 } // namespace worker

@@ -36,7 +36,8 @@ private:
     void raise_failures();
     void take_over();
     void take_over(const Member &member);
-    template <class F> void as_engine(F &&f);
+    template <class F>
+    void as_engine(F &&f);
 
     query::QueryRow query;
     std::optional<source::EventSource> config;
@@ -47,7 +48,8 @@ private:
 };
 
 // The engine's own statements run as the catalog's owner; user code inside switches to its owner by itself.
-template <class F> void CatchUp::as_engine(F &&f)
+template <class F>
+void CatchUp::as_engine(F &&f)
 {
     const pg::AsUser engine(query::catalog_owner(), false);
     pg::set_local("search_path", "pg_catalog, pg_temp");
@@ -70,11 +72,13 @@ bool CatchUp::load()
                     if (source.id == query.source_id)
                         config = std::move(source);
                 if (!config)
-                    throw pg::Error(ERRCODE_UNDEFINED_OBJECT, "the source of query " + pg::shown(query.name) + " is gone");
+                    throw pg::Error(ERRCODE_UNDEFINED_OBJECT,
+                                    "the source of query " + pg::shown(query.name) + " is gone");
                 if (config->restored)
                     throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                                     "source " + pg::shown(config->name) + " was restored and is not adopted yet")
-                        .hint("The tail worker adopts it once everything is restored; status() says what it waits for.");
+                        .hint(
+                            "The tail worker adopts it once everything is restored; status() says what it waits for.");
                 if (const std::optional<pg::Error> fault = source::check_source(*config))
                     throw pg::Error(*fault);
                 // Nobody is told of our own locks: a number that this transaction has drawn would look dead.
@@ -173,9 +177,10 @@ void CatchUp::raise_failures()
                             "query " + pg::shown(query.name) + " could not apply the event at position " +
                                 std::to_string(member->stop->position))
                 .detail(member->stop->sqlstate + ": " + member->stop->message)
-                .hint(member->failed ? "Everything before that event is applied. A changed updater is a new definition: "
-                                       "call readmodel.define_query() again. If the cause lay elsewhere, call readmodel.retry()."
-                                     : "Everything before that event is applied. Call it again.");
+                .hint(member->failed
+                          ? "Everything before that event is applied. A changed updater is a new definition: "
+                            "call readmodel.define_query() again. If the cause lay elsewhere, call readmodel.retry()."
+                          : "Everything before that event is applied. Call it again.");
 }
 
 // The takeover waits for nobody: a reader of the view, or a worker that is at the same takeover, makes it fail.
@@ -282,7 +287,8 @@ Datum catch_up(FunctionCallInfo fcinfo)
             .detail("It commits after every batch.")
             .hint("Call it on its own.");
     if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
-        throw pg::Error(ERRCODE_ACTIVE_SQL_TRANSACTION, "catch_up cannot run in a transaction that has written something")
+        throw pg::Error(ERRCODE_ACTIVE_SQL_TRANSACTION,
+                        "catch_up cannot run in a transaction that has written something")
             .detail("It could not tell its own open events from settled ones.")
             .hint("Commit first.");
     if (IsolationUsesXactSnapshot())

@@ -43,7 +43,8 @@ void log_failure(const Member &member)
             "query " + pg::shown(member.generation.query_name) + " failed at position " + std::to_string(stop.position),
             "SQLSTATE " + stop.sqlstate +
                 (member.digest.empty() ? std::string(".") : ", SHA-256 of the event's data " + member.digest + "."),
-            "readmodel.status() shows the message. A changed updater is a new definition: call readmodel.define_query() again. If "
+            "readmodel.status() shows the message. A changed updater is a new definition: call "
+            "readmodel.define_query() again. If "
             "the cause lay elsewhere, call readmodel.retry().");
 }
 
@@ -138,9 +139,9 @@ bool Lane::leave_out_undrawn(source::EventPage &page) const
     const auto positions = page.positions();
     const auto first = std::upper_bound(positions.begin(), positions.end(), last);
     if (first == positions.begin())
-        throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                        "the event at position " + std::to_string(*first) + " lies beyond the last number of sequence " +
-                            pg::relation_name(source.sequence))
+        throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "the event at position " + std::to_string(*first) +
+                                                                      " lies beyond the last number of sequence " +
+                                                                      pg::relation_name(source.sequence))
             .detail("The last number drawn is " + std::to_string(last) + ".")
             .hint("Move the sequence on with setval(), while nobody appends.");
     page.truncate(static_cast<size_t>(first - positions.begin()));
@@ -220,7 +221,11 @@ void Lane::blame(Member &member, const pg::PgError &error)
     member.digest.clear();
     member.stop = query::FoldStop{query::is_transient(error.sqlstate()) ? query::FoldStop::Kind::transient
                                                                         : query::FoldStop::Kind::updater,
-                                  "updater_error", up_to, error.sqlstate_text(), std::string(error.message()), 0};
+                                  "updater_error",
+                                  up_to,
+                                  error.sqlstate_text(),
+                                  std::string(error.message()),
+                                  0};
 }
 
 void Lane::flush(bool everything)
@@ -245,8 +250,8 @@ void Lane::flush(bool everything)
         }
         if (member.stop && member.stop->kind == query::FoldStop::Kind::updater)
         {
-            query::record_failure(member.generation.id, member.stop->reason, member.stop->position, member.stop->sqlstate,
-                                  member.stop->message);
+            query::record_failure(member.generation.id, member.stop->reason, member.stop->position,
+                                  member.stop->sqlstate, member.stop->message);
             member.failed = true;
         }
     }
@@ -286,8 +291,9 @@ void Lane::abandon()
 
 std::string Lane::note_of(const pg::Failure &error) const
 {
-    const bool one_owner = std::all_of(all.begin(), all.end(), [&](const auto &member)
-                                       { return member->generation.owner == all.front()->generation.owner; });
+    const bool one_owner =
+        std::all_of(all.begin(), all.end(),
+                    [&](const auto &member) { return member->generation.owner == all.front()->generation.owner; });
     if (reading || one_owner || error.code() == ERRCODE_LOCK_NOT_AVAILABLE)
         return std::string(error.text());
     return "SQLSTATE " + error.code_text();

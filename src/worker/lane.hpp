@@ -26,17 +26,18 @@ struct Member
 
     query::Generation generation;
     query::Fold fold;
-    MaybePosition stored;     // the checkpoint as it is committed
-    MaybePosition cursor;     // what it has been advanced over, in memory
+    MaybePosition stored; // the checkpoint as it is committed
+    MaybePosition cursor; // what it has been advanced over, in memory
     int64 unflushed_events = 0;
     TimestampTz stored_at = 0;
     std::optional<query::FoldStop> stop; // why it stands still since the last page
     std::string digest;                  // of the event that the updater failed on, for the log
-    std::string takeover_error;          // why the last attempt at its takeover failed; empty: it did not, or a reader is in the way
-    bool failed = false;                 // its failure is recorded with the next commit
-    bool flushing = false;               // its checkpoint is moved with the next commit
-    bool reached = false;                // its target, as of what is committed
-    MaybePosition target;                // empty: only "nothing more to apply" ends the catch-up
+    std::string
+        takeover_error;    // why the last attempt at its takeover failed; empty: it did not, or a reader is in the way
+    bool failed = false;   // its failure is recorded with the next commit
+    bool flushing = false; // its checkpoint is moved with the next commit
+    bool reached = false;  // its target, as of what is committed
+    MaybePosition target;  // empty: only "nothing more to apply" ends the catch-up
     Rate rate;
     int64 applied = 0; // events, committed by this lane
 };

@@ -120,7 +120,8 @@ bool RebuildWorker::load()
     auto snapshot = std::make_unique<pg::FreshSnapshot>();
     bool left_some = false;
     const std::vector<int32> ids = assigned(number);
-    std::erase_if(waiting, [&](const auto &aside) { return std::find(ids.begin(), ids.end(), aside.first) == ids.end(); });
+    std::erase_if(waiting,
+                  [&](const auto &aside) { return std::find(ids.begin(), ids.end(), aside.first) == ids.end(); });
     const TimestampTz now = GetCurrentTimestamp();
     const std::vector<query::Generation> all = query::load_generations();
     std::vector<source::EventSource> sources = source::load_sources();
@@ -243,7 +244,8 @@ void RebuildWorker::retry(const pg::Failure &error)
     }
     if (lane)
         for (const auto &member : lane->members())
-            publish_block(member->generation.id, locked ? Block::lock : Block::transient, blocker, lane->note_of(error));
+            publish_block(member->generation.id, locked ? Block::lock : Block::transient, blocker,
+                          lane->note_of(error));
     // The text of an error in the data can quote the data, which has no place in the log.
     const bool may_quote = ERRCODE_TO_CATEGORY(error.code()) == ERRCODE_DATA_EXCEPTION;
     pg::log(WARNING, "a rebuild could not go on" + (may_quote ? std::string() : ": " + std::string(error.text())),
@@ -266,8 +268,8 @@ void RebuildWorker::wait_for_retry()
     {
         long milliseconds = longest_sleep_ms;
         for (const auto &aside : waiting)
-            milliseconds = std::min(milliseconds,
-                                    TimestampDifferenceMilliseconds(GetCurrentTimestamp(), aside.second.retry_at));
+            milliseconds =
+                std::min(milliseconds, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), aside.second.retry_at));
         process.sleep(std::max(1L, milliseconds));
     }
 }
@@ -340,8 +342,7 @@ bool RebuildWorker::fold_page(const MaybePosition &settled)
 bool RebuildWorker::flush_due() const
 {
     return TimestampDifferenceExceeds(flushed_at, GetCurrentTimestamp(), settings::flush_interval) ||
-           lane->bytes() > static_cast<size_t>(settings::state_cache) * 1024 ||
-           lane->stopped() ||
+           lane->bytes() > static_cast<size_t>(settings::state_cache) * 1024 || lane->stopped() ||
            std::any_of(waiting.begin(), waiting.end(), [](const auto &aside) { return aside.second.retry_at == 0; });
 }
 
@@ -475,7 +476,8 @@ void RebuildWorker::limit_rate()
         rate_events = 0;
     }
     // A long sleep holds up neither a stop nor a flush, and ends with a change of the limit.
-    while (!process.stop_requested() && settings::rebuild_rate_limit == rate_limit && !definitions_moved() && !retry_due())
+    while (!process.stop_requested() && settings::rebuild_rate_limit == rate_limit && !definitions_moved() &&
+           !retry_due())
     {
         const long milliseconds = over_rate_ms();
         if (milliseconds == 0)

@@ -20,7 +20,7 @@ void apply_session_settings()
                 {"session_replication_role", "origin"},
                 {"idle_in_transaction_session_timeout", "0"},
                 {"idle_session_timeout", "0"},
-                {"jit", "off"}, // short statements that run for ever
+                {"jit", "off"},                // short statements that run for ever
                 {"deadlock_timeout", "100ms"}, // before the user's: in a deadlock the worker gives way
             };
             for (const auto &[name, value] : fixed)

@@ -56,7 +56,8 @@ void clear(DatabaseSlot &slot)
     slot.next_start = 0;
 }
 
-template <class Slot, size_t count, class Match> Slot *find(Slot (&slots)[count], Match &&match, bool create)
+template <class Slot, size_t count, class Match>
+Slot *find(Slot (&slots)[count], Match &&match, bool create)
 {
     Slot *unused = nullptr;
     for (Slot &slot : slots)
@@ -91,7 +92,8 @@ void request_shared_memory()
 
 DatabaseSlot *find_database(Oid database, bool create) noexcept
 {
-    DatabaseSlot *const slot = find(segment->databases, [&](const DatabaseSlot &s) { return s.database == database; }, create);
+    DatabaseSlot *const slot = find(
+        segment->databases, [&](const DatabaseSlot &s) { return s.database == database; }, create);
     if (slot && slot->database == InvalidOid)
     {
         clear(*slot);
@@ -103,7 +105,8 @@ DatabaseSlot *find_database(Oid database, bool create) noexcept
 SourceSlot *find_source(Oid database, int32 source_id, bool create) noexcept
 {
     SourceSlot *const slot = find(
-        segment->sources, [&](const SourceSlot &s) { return s.database == database && s.source_id == source_id; }, create);
+        segment->sources, [&](const SourceSlot &s) { return s.database == database && s.source_id == source_id; },
+        create);
     if (slot && slot->database == InvalidOid)
     {
         *slot = SourceSlot{};
@@ -129,12 +132,14 @@ GenerationSlot *find_generation(Oid database, int32 generation_id, bool create) 
 
 RebuildSlot *find_rebuild(uint64 lane) noexcept
 {
-    return find(segment->rebuilds, [&](const RebuildSlot &s) { return s.lane == lane; }, false);
+    return find(
+        segment->rebuilds, [&](const RebuildSlot &s) { return s.lane == lane; }, false);
 }
 
 RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept
 {
-    RebuildSlot *const slot = find(segment->rebuilds, [](const RebuildSlot &) { return false; }, true);
+    RebuildSlot *const slot = find(
+        segment->rebuilds, [](const RebuildSlot &) { return false; }, true);
     if (!slot)
         return nullptr;
     const uint64 incarnation = slot->incarnation + 1;

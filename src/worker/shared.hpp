@@ -43,7 +43,7 @@ enum class Block : int
     lock,
     permission,
     restoring,
-    transient, // an error that is being retried; `note` says which
+    transient,  // an error that is being retried; `note` says which
     source,     // the source cannot be read; `note` says why
     definition, // something that the definition names is gone; `note` says what
 };
@@ -84,11 +84,11 @@ struct SourceSlot
     int32 source_id;
     Oid events; // the event table, whose writers wake the tail; after a change: worker::announce_event_tables()
     SharedPosition settled;
-    bool pending;        // a mark waits for its holders
-    int64 pending_hole;  // the first missing position
-    int64 pending_high;  // H of the mark
+    bool pending;       // a mark waits for its holders
+    int64 pending_hole; // the first missing position
+    int64 pending_high; // H of the mark
     TimestampTz pending_since;
-    int blockers;        // how many transactions hold the mark up
+    int blockers;                       // how many transactions hold the mark up
     int blocked_by[max_shown_blockers]; // their pids; 0: a prepared transaction
     TimestampTz blocked_start;          // when the oldest of them began
     int64 batches;
@@ -101,7 +101,7 @@ struct GenerationSlot
 {
     Oid database; // InvalidOid: unused
     int32 generation_id;
-    pid_t worker_pid;          // whoever moves it now; 0: nobody
+    pid_t worker_pid; // whoever moves it now; 0: nobody
     Assignment assignment;
     uint64 lane;               // the rebuild lane, as RebuildSlot::lane has it
     SharedPosition checkpoint; // the stored one, as of the last commit here
@@ -111,7 +111,7 @@ struct GenerationSlot
     TimestampTz advanced_at;   // when it last stood at the settled position or moved
     int64 events_applied;
     double events_per_second;
-    TimestampTz lane_started;  // the rebuild or catch-up that is under way began
+    TimestampTz lane_started; // the rebuild or catch-up that is under way began
     Block block;
     int blocker_pid;
     char note[160];
@@ -123,7 +123,7 @@ struct RebuildSlot
 {
     Oid database; // InvalidOid: unused
     int32 source_id;
-    uint64 lane;   // a number that no other lane had since the server started
+    uint64 lane; // a number that no other lane had since the server started
     uint64 incarnation;
     TimestampTz wanted_since;
     pid_t pid;     // 0: not running
@@ -138,10 +138,12 @@ struct Shared
     LWLock *lock;
     pid_t launcher_pid;
     Latch *launcher_latch;
-    pg_atomic_uint64 registrations; // moves when the set of sources changes: backends refresh their list of event tables
+    pg_atomic_uint64
+        registrations; // moves when the set of sources changes: backends refresh their list of event tables
     uint64 next_lane;
-    pg_atomic_uint32 prepared_changes; // not 0: a prepared transaction changed a catalog, so COMMIT PREPARED may change it
-    ConditionVariable progress;     // broadcast after every commit of a lane
+    pg_atomic_uint32
+        prepared_changes;       // not 0: a prepared transaction changed a catalog, so COMMIT PREPARED may change it
+    ConditionVariable progress; // broadcast after every commit of a lane
     DatabaseSlot databases[max_databases];
     SourceSlot sources[max_sources];
     GenerationSlot generations[max_generations];

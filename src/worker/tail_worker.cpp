@@ -4,9 +4,9 @@
 #include "pg/transaction.hpp"
 #include "query/generation_check.hpp"
 #include "settings.hpp"
+#include "source/source_watch.hpp"
 #include "worker/adoption.hpp"
 #include "worker/publish.hpp"
-#include "source/source_watch.hpp"
 #include "worker/wakeup.hpp"
 
 namespace worker
@@ -46,14 +46,14 @@ Block block_of(int sqlstate)
 {
     switch (sqlstate)
     {
-        case ERRCODE_LOCK_NOT_AVAILABLE:
-            return Block::lock;
-        case ERRCODE_INSUFFICIENT_PRIVILEGE:
-            return Block::permission;
-        case ERRCODE_UNDEFINED_FUNCTION:
-            return Block::definition;
-        default:
-            return query::is_transient(sqlstate) ? Block::transient : Block::source;
+    case ERRCODE_LOCK_NOT_AVAILABLE:
+        return Block::lock;
+    case ERRCODE_INSUFFICIENT_PRIVILEGE:
+        return Block::permission;
+    case ERRCODE_UNDEFINED_FUNCTION:
+        return Block::definition;
+    default:
+        return query::is_transient(sqlstate) ? Block::transient : Block::source;
     }
 }
 
@@ -66,7 +66,8 @@ void TailWorker::run()
     while (!process.stop_requested())
     {
         const Announcements now = process.announcements();
-        if (now.definitions != seen.definitions || source::watched_changed() || (reload_at != 0 && GetCurrentTimestamp() >= reload_at))
+        if (now.definitions != seen.definitions || source::watched_changed() ||
+            (reload_at != 0 && GetCurrentTimestamp() >= reload_at))
             reload_wanted = true;
         seen = now;
         if (reload_wanted)
@@ -119,8 +120,8 @@ long TailWorker::pause(bool announced)
                 milliseconds = std::min(milliseconds, last_look_ms); // a takeover waits for a reader of the view
     }
     if (reload_at != 0)
-        milliseconds = std::min(milliseconds,
-                                std::max(1L, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), reload_at)));
+        milliseconds =
+            std::min(milliseconds, std::max(1L, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), reload_at)));
     return milliseconds;
 }
 
@@ -185,9 +186,9 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
         const auto same_id = std::find_if(sources.begin(), sources.end(),
                                           [&](const auto &tail) { return tail && tail->config.id == config.id; });
         std::unique_ptr<TailSource> old = same_id == sources.end() ? nullptr : std::move(*same_id);
-        const bool same_numbers =
-            old && old->config.events == config.events && old->config.sequence == config.sequence &&
-            old->config.settle == config.settle && old->config.restored == config.restored;
+        const bool same_numbers = old && old->config.events == config.events &&
+                                  old->config.sequence == config.sequence && old->config.settle == config.settle &&
+                                  old->config.restored == config.restored;
         if (same_numbers && OidIsValid(config.events) && old->config.owner == config.owner &&
             old->config.search_path == config.search_path && old->page_query == config.page_query())
         {
@@ -230,8 +231,8 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
         announce_event_tables();
     for (const auto &tail : sources)
     {
-        const std::optional<pg::Error> fault = tail->config.restored ? adopt_restored(tail->config, generations)
-                                                                     : source::check_source(tail->config);
+        const std::optional<pg::Error> fault =
+            tail->config.restored ? adopt_restored(tail->config, generations) : source::check_source(tail->config);
         tail->usable = !fault;
         tail->tables = {tail->config.events};
         if (!fault)
@@ -286,13 +287,14 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
                                                     [&](const auto &g) { return g.id == member->generation.id; });
                       return now == wanted.end() || now->failed || now->owner != member->generation.owner ||
                              now->state_table != member->generation.state_table ||
-                             now->definition.updater_oid != member->generation.definition.updater_oid ||
-                             member->stop || query::check_generation(*now, tail.config);
+                             now->definition.updater_oid != member->generation.definition.updater_oid || member->stop ||
+                             query::check_generation(*now, tail.config);
                   });
     // The rest stays, with what can change about it: its view may have been made anew, or taken over in a session.
     for (const auto &member : members)
     {
-        const auto now = std::find_if(wanted.begin(), wanted.end(), [&](const auto &g) { return g.id == member->generation.id; });
+        const auto now =
+            std::find_if(wanted.begin(), wanted.end(), [&](const auto &g) { return g.id == member->generation.id; });
         member->generation.query_name = now->query_name;
         member->generation.view = now->view;
         member->generation.newest = now->newest;
@@ -334,8 +336,9 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
         }
         if (!query::definition_unchanged(generation))
         {
-            query::record_failure(generation.id, "definition_changed", std::nullopt, "",
-                                  "the updater was changed after this generation was defined; readmodel.define_query() starts a new one");
+            query::record_failure(
+                generation.id, "definition_changed", std::nullopt, "",
+                "the updater was changed after this generation was defined; readmodel.define_query() starts a new one");
             continue;
         }
         if (!far_behind(tail, generation, assignment == Assignment::handed_over))
@@ -486,7 +489,8 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
             const pg::Spi spi;
             page = tail.lane.fold_settled(tail.settled, tail.witness, settings::batch_size);
             // With more to read at once, states are written as seldom as in a rebuild, but soon enough to be seen.
-            flushed = page.caught_up || tail.lane.stopped() || GetCurrentTimestamp() - tail.flushed_at > backlog_flush_us ||
+            flushed = page.caught_up || tail.lane.stopped() ||
+                      GetCurrentTimestamp() - tail.flushed_at > backlog_flush_us ||
                       tail.lane.bytes() > static_cast<size_t>(settings::state_cache) * 1024;
             if (flushed)
                 tail.lane.flush(false);
@@ -506,8 +510,9 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
 
 void TailWorker::publish(const TailSource &tail)
 {
-    worker::publish(tail.config, tail.settled,
-                    {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
+    worker::publish(
+        tail.config, tail.settled,
+        {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
 }
 
 // The sequence decides, not max(position): retention may delete events. It went back if its last number is below one that was
@@ -553,7 +558,8 @@ void TailWorker::fail_source(TailSource &tail)
         if (generation.source_id != tail.config.id || generation.failed)
             continue;
         const std::optional<GenerationSlot> slot = generation_snapshot(generation.id);
-        const bool rebuilding = slot && (slot->assignment == Assignment::rebuild || slot->assignment == Assignment::rebuild_wanted);
+        const bool rebuilding =
+            slot && (slot->assignment == Assignment::rebuild || slot->assignment == Assignment::rebuild_wanted);
         if (generation.checkpoint || rebuilding)
             record_rewound(tail, generation);
     }
@@ -593,8 +599,9 @@ void TailWorker::probe_dead_holes(TailSource &tail)
     transaction.commit();
     if (!late)
         return;
-    pg::log(WARNING, "an event of source " + pg::shown(tail.config.name) + " appeared at position " +
-                         std::to_string(*late) + ", which had been passed over",
+    pg::log(WARNING,
+            "an event of source " + pg::shown(tail.config.name) + " appeared at position " + std::to_string(*late) +
+                ", which had been passed over",
             "Its position was not drawn in the transaction that inserted it.",
             "Rebuild the queries of the source, and see that positions are drawn by the inserts themselves.");
     tail.settled.forget_hole_of(*late);
@@ -624,7 +631,8 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up)
             stopped = true;
             continue;
         }
-        const bool at_target = (caught_up && !left) || (member.target && member.cursor && *member.cursor >= *member.target);
+        const bool at_target =
+            (caught_up && !left) || (member.target && member.cursor && *member.cursor >= *member.target);
         if (!member.reached && at_target)
         {
             member.reached = member.generation.phase == query::Phase::live || take_over(member);
@@ -650,8 +658,9 @@ bool TailWorker::take_over_failed(Member &member, const pg::Failure &error)
         return false;
     }
     if (member.takeover_error != error.text())
-        pg::log(WARNING, "query " + pg::shown(member.generation.query_name) + " could not take over generation " +
-                             std::to_string(member.generation.number) + ": " + std::string(error.text()),
+        pg::log(WARNING,
+                "query " + pg::shown(member.generation.query_name) + " could not take over generation " +
+                    std::to_string(member.generation.number) + ": " + std::string(error.text()),
                 "SQLSTATE " + error.code_text() + ". It is tried again.");
     member.takeover_error = error.text();
     publish_block(member.generation.id, block_of(error.code()), 0, error.text());
@@ -700,10 +709,11 @@ void TailWorker::step_failed(TailSource &tail, const pg::Failure &error)
         publish_block(member->generation.id, block, blocker, note);
     if (tail.failures == 0)
         // The text of an error in the data can quote the data, which has no place in the log.
-        pg::log(WARNING, "the tail of source " + pg::shown(tail.config.name) + " could not go on" +
-                             (ERRCODE_TO_CATEGORY(error.code()) == ERRCODE_DATA_EXCEPTION ? ""
-                                                                                           : ": " + std::string(error.text())),
-                "SQLSTATE " + error.code_text() + ". It is tried again; readmodel.status() shows the reason.");
+        pg::log(
+            WARNING,
+            "the tail of source " + pg::shown(tail.config.name) + " could not go on" +
+                (ERRCODE_TO_CATEGORY(error.code()) == ERRCODE_DATA_EXCEPTION ? "" : ": " + std::string(error.text())),
+            "SQLSTATE " + error.code_text() + ". It is tried again; readmodel.status() shows the reason.");
     const long delay = std::min(shortest_retry_ms << std::min(tail.failures, 10), longest_retry_ms);
     tail.failures++;
     tail.not_before = in_ms(delay);

@@ -13,7 +13,10 @@ namespace worker
 struct TailSource
 {
     explicit TailSource(source::EventSource config_, source::SettledPosition settled_)
-        : config(std::move(config_)), page_query(config.page_query()), witness(config), settled(std::move(settled_)),
+        : config(std::move(config_)),
+          page_query(config.page_query()),
+          witness(config),
+          settled(std::move(settled_)),
           lane(config)
     {
     }
@@ -26,21 +29,21 @@ struct TailSource
     source::SettledPosition settled;
     Lane lane;
 
-    bool usable = false;       // check_source() found nothing
+    bool usable = false; // check_source() found nothing
     std::int64_t batches = 0;
     std::int64_t lookups_before = 0; // of earlier incarnations of this object
     std::int64_t read_before = 0;
-    int failures = 0;          // consecutive, for the backoff
-    TimestampTz not_before = 0; // no step until then
-    int waits = 0;             // consecutive looks at a pending mark
-    int set_aside = 0;         // consecutive steps that set a member aside, for the backoff
-    std::vector<Oid> tables;   // the event table and its partitions
-    MaybePosition highest_drawn;        // the sequence, as the last step has seen it ..
+    int failures = 0;            // consecutive, for the backoff
+    TimestampTz not_before = 0;  // no step until then
+    int waits = 0;               // consecutive looks at a pending mark
+    int set_aside = 0;           // consecutive steps that set a member aside, for the backoff
+    std::vector<Oid> tables;     // the event table and its partitions
+    MaybePosition highest_drawn; // the sequence, as the last step has seen it ..
     Oid sequence_file = InvalidOid;
-    std::uint64_t table_files = 0;      // .. and the files of the tables
-    TimestampTz settle_at = 0; // when an idle lane settles again
+    std::uint64_t table_files = 0; // .. and the files of the tables
+    TimestampTz settle_at = 0;     // when an idle lane settles again
     TimestampTz flushed_at = 0;
-    TimestampTz probe_at = 0;  // when the dead holes are looked at again
+    TimestampTz probe_at = 0; // when the dead holes are looked at again
 };
 
 class TailWorker

@@ -82,8 +82,8 @@ public:
 
 // What the processes do once they are up; they return to end, and throw to be restarted with backoff. A rebuild worker takes
 // its RebuildSlot out before it returns, unless the rebuild is to go on later.
-void run_tail(WorkerProcess &process);                      // tail_worker.cpp
-void run_rebuild(WorkerProcess &process, uint64 lane);      // rebuild_worker.cpp
+void run_tail(WorkerProcess &process);                 // tail_worker.cpp
+void run_rebuild(WorkerProcess &process, uint64 lane); // rebuild_worker.cpp
 
 // Registers the launcher; for _PG_init in the postmaster.
 void register_launcher();
