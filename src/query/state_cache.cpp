@@ -57,13 +57,19 @@ StateCache::Entry &StateCache::at(std::string_view id)
     return *entry;
 }
 
-void StateCache::change(Entry &entry, std::string_view document, Position position)
+CachedState &StateCache::replace(Entry &entry, std::string_view document, Position position)
 {
     CachedState &state = entry.second;
     used -= state.document.capacity();
     state.document.assign(document);
     used += state.document.capacity();
     state.position = position;
+    return state;
+}
+
+void StateCache::change(Entry &entry, std::string_view document, Position position)
+{
+    CachedState &state = replace(entry, document, position);
     if (!state.dirty)
     {
         state.dirty = true;
@@ -73,11 +79,7 @@ void StateCache::change(Entry &entry, std::string_view document, Position positi
 
 void StateCache::fill(Entry &entry, std::string_view document, Position position)
 {
-    CachedState &state = entry.second;
-    used -= state.document.capacity();
-    state.document.assign(document);
-    used += state.document.capacity();
-    state.position = position;
+    CachedState &state = replace(entry, document, position);
     state.known = state.stored = true;
 }
 

@@ -47,6 +47,8 @@ public:
     void clear();
 
 private:
+    CachedState &replace(Entry &entry, std::string_view document, Position position);
+
     Map map;
     std::vector<Entry *> dirty;
     size_t used = 0;

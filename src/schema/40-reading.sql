@@ -17,7 +17,7 @@ COMMENT ON FUNCTION readmodel.readiness(text, text) IS 'status of the query''s n
 CREATE FUNCTION readmodel.ready(names text[] DEFAULT NULL) RETURNS boolean
     LANGUAGE c STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_ready';
-COMMENT ON FUNCTION readmodel.ready(text[]) IS 'whether these queries may all be read now (NULL: all that the caller may see, so true for a caller who may see none); an unknown or hidden name is not ready';
+COMMENT ON FUNCTION readmodel.ready(text[]) IS 'whether these queries may all be read now (NULL: all that the caller may see; true if there are none at all, false if there are but the caller may see none); an unknown or hidden name is not ready';
 
 CREATE FUNCTION readmodel.status(
         OUT name text, OUT status text, OUT reason text, OUT generation integer, OUT definition_hash text,

@@ -9,6 +9,16 @@
 namespace worker
 {
 
+// Delays between tries, doubled from the first to the second.
+inline constexpr long shortest_retry_ms = 100;
+inline constexpr long longest_retry_ms = 10'000;
+
+// That much from now.
+TimestampTz in_ms(long milliseconds);
+
+// How an error that is tried again shows in the status.
+Block block_of(int sqlstate);
+
 // A source with its tail lane.
 struct TailSource
 {

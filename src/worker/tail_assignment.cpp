@@ -1,0 +1,241 @@
+// Which sources the tail worker has, and which lane each generation belongs to: the tail, or a rebuild lane.
+
+#include "pg/transaction.hpp"
+#include "query/generation_check.hpp"
+#include "settings.hpp"
+#include "worker/adoption.hpp"
+#include "worker/publish.hpp"
+#include "worker/tail_worker.hpp"
+#include "worker/wakeup.hpp"
+
+namespace worker
+{
+
+namespace
+{
+
+// A generation that is further behind than this many pages gets a lane of its own: the tail writes states with every batch, a
+// rebuild as seldom as it can.
+constexpr int pages_behind = 10;
+
+} // namespace
+
+void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
+{
+    std::vector<std::unique_ptr<TailSource>> kept;
+    bool tables_changed = loaded.size() != sources.size();
+    for (source::EventSource &config : loaded)
+    {
+        const auto same_id = std::find_if(sources.begin(), sources.end(),
+                                          [&](const auto &tail) { return tail && tail->config.id == config.id; });
+        std::unique_ptr<TailSource> old = same_id == sources.end() ? nullptr : std::move(*same_id);
+        const bool same_numbers = old && old->config.events == config.events &&
+                                  old->config.sequence == config.sequence && old->config.settle == config.settle &&
+                                  old->config.restored == config.restored;
+        if (same_numbers && OidIsValid(config.events) && old->config.owner == config.owner &&
+            old->config.search_path == config.search_path && old->page_query == config.page_query())
+        {
+            kept.push_back(std::move(old));
+            continue;
+        }
+        // A stored checkpoint was settled when it was stored, and what is settled stays so.
+        MaybePosition edge;
+        for (const query::Generation &generation : generations)
+            // One that failed may have been built before the sequence went backwards.
+            if (generation.source_id == config.id && !generation.failed && source::before(edge, generation.checkpoint))
+                edge = generation.checkpoint;
+        auto tail = std::make_unique<TailSource>(std::move(config),
+                                                 same_numbers ? old->settled : source::SettledPosition(edge));
+        if (old)
+        {
+            tail->batches = old->batches;
+            tail->read_before = old->read_before + old->lane.events_read();
+            tail->lookups_before = old->lookups_before + (same_numbers ? 0 : old->settled.lookups());
+        }
+        tables_changed = true;
+        publish(*tail);
+        {
+            const SharedLock lock(LW_EXCLUSIVE);
+            if (SourceSlot *const slot = find_source(MyDatabaseId, tail->config.id, true))
+                slot->events = tail->config.events;
+        }
+        kept.push_back(std::move(tail));
+    }
+    for (const auto &gone : sources)
+        if (gone && std::none_of(kept.begin(), kept.end(),
+                                 [&](const auto &tail) { return tail->config.id == gone->config.id; }))
+        {
+            const SharedLock lock(LW_EXCLUSIVE);
+            if (SourceSlot *const slot = find_source(MyDatabaseId, gone->config.id))
+                slot->database = InvalidOid;
+        }
+    sources = std::move(kept);
+    if (tables_changed)
+        announce_event_tables();
+    for (const auto &tail : sources)
+    {
+        const std::optional<pg::Error> fault =
+            tail->config.restored ? adopt_restored(tail->config, generations) : source::check_source(tail->config);
+        tail->usable = !fault;
+        tail->tables = {tail->config.events};
+        if (!fault)
+            tail->tables = pg::inheritors(tail->config.events);
+        if (!fault)
+        {
+            tail->config.restored = false;
+            continue;
+        }
+        const Block block = tail->config.restored ? Block::restoring : block_of(fault->sqlstate);
+        for (const query::Generation &generation : generations)
+            if (generation.source_id == tail->config.id)
+                publish_block(generation.id, block, 0, fault->message_text);
+        for (auto &member : tail->lane.members())
+            member->fold.forget();
+        tail->lane.members().clear();
+        reload_at = in_ms(1000);
+    }
+}
+
+void TailWorker::forget_slots_of_dropped()
+{
+    const SharedLock lock(LW_EXCLUSIVE);
+    for (GenerationSlot &slot : shared()->generations)
+        if (slot.database == MyDatabaseId &&
+            std::none_of(generations.begin(), generations.end(),
+                         [&](const query::Generation &generation) { return generation.id == slot.generation_id; }))
+            slot.database = InvalidOid;
+    forget_unused_rebuilds(MyDatabaseId);
+}
+
+bool TailWorker::far_behind(TailSource &tail, const query::Generation &generation, bool handed_over)
+{
+    // The first page of a small log is the tail's to fold, so that a new query on it needs no other worker. A lane that hands
+    // over has seen a settled position that may have moved on since.
+    const int pages = generation.phase == query::Phase::live || handed_over ? pages_behind : 1;
+    pg::lock_with_inheritors(tail.config.events, AccessShareLock);
+    const pg::FreshSnapshot snapshot;
+    const pg::Spi spi;
+    return tail.lane.events().more_than(pages * settings::batch_size, generation.checkpoint, std::nullopt);
+}
+
+// Gives every generation of the source its lane: here, or a rebuild lane.
+void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted)
+{
+    // Whoever failed, was dropped or is built differently now leaves.
+    auto &members = tail.lane.members();
+    std::erase_if(members,
+                  [&](const auto &member)
+                  {
+                      const auto now = std::find_if(wanted.begin(), wanted.end(),
+                                                    [&](const auto &g) { return g.id == member->generation.id; });
+                      return now == wanted.end() || now->failed || now->owner != member->generation.owner ||
+                             now->state_table != member->generation.state_table ||
+                             now->definition.updater_oid != member->generation.definition.updater_oid || member->stop ||
+                             query::check_generation(*now, tail.config);
+                  });
+    // The rest stays, with what can change about it: its view may have been made anew, or taken over in a session.
+    for (const auto &member : members)
+    {
+        const auto now =
+            std::find_if(wanted.begin(), wanted.end(), [&](const auto &g) { return g.id == member->generation.id; });
+        member->generation.query_name = now->query_name;
+        member->generation.view = now->view;
+        member->generation.newest = now->newest;
+        member->generation.serving = now->serving;
+        member->generation.phase = now->phase;
+    }
+    if (!tail.usable)
+        return;
+
+    uint64 new_lane = 0;
+    for (query::Generation &generation : wanted)
+    {
+        if (generation.failed || tail.lane.find(generation.id))
+            continue;
+        Assignment assignment = Assignment::none;
+        {
+            const SharedLock lock(LW_SHARED);
+            if (const GenerationSlot *const slot = find_generation(MyDatabaseId, generation.id))
+            {
+                assignment = slot->assignment;
+                if ((assignment == Assignment::rebuild || assignment == Assignment::rebuild_wanted) &&
+                    !find_rebuild(slot->lane))
+                    assignment = Assignment::none; // the lane ended without it
+            }
+        }
+        if (assignment == Assignment::rebuild || assignment == Assignment::rebuild_wanted)
+            continue;
+        if (const std::optional<pg::Error> fault = query::check_generation(generation, tail.config))
+        {
+            publish_block(generation.id, block_of(fault->sqlstate), 0, fault->message_text);
+            reload_at = in_ms(1000);
+            continue;
+        }
+        if (OidIsValid(tail.config.sequence) && generation.checkpoint &&
+            pg::sequence_last_drawn(tail.config.sequence) < *generation.checkpoint)
+        {
+            record_rewound(tail, generation);
+            continue;
+        }
+        if (!query::definition_unchanged(generation))
+        {
+            query::record_failure(
+                generation.id, "definition_changed", std::nullopt, "",
+                "the updater was changed after this generation was defined; readmodel.define_query() starts a new one");
+            continue;
+        }
+        if (!far_behind(tail, generation, assignment == Assignment::handed_over))
+        {
+            adopt(tail, std::move(generation));
+            continue;
+        }
+        // New generations that start together share one lane, one pass over the log.
+        const SharedLock lock(LW_EXCLUSIVE);
+        GenerationSlot *const slot = find_generation(MyDatabaseId, generation.id, true);
+        if (!slot)
+            continue;
+        if (new_lane == 0)
+            if (RebuildSlot *const rebuild = make_rebuild(MyDatabaseId, tail.config.id))
+                new_lane = rebuild->lane;
+        if (new_lane == 0)
+        {
+            slot->block = Block::transient;
+            reload_at = in_ms(1000);
+            continue;
+        }
+        slot->assignment = Assignment::rebuild_wanted;
+        slot->reached = false; // whatever it was before: it is far behind now
+        slot->required.set(std::nullopt);
+        slot->lane = new_lane;
+        slot->worker_pid = 0;
+        slot->block = Block::none;
+    }
+    if (new_lane != 0)
+    {
+        tail.settle_at = 0; // the lane is to see how far it may go
+        wake_launcher();
+    }
+}
+
+void TailWorker::adopt(TailSource &tail, query::Generation generation)
+{
+    Member &member = tail.lane.add(std::move(generation));
+    // Accepted first, compared then: what is replaced in between is noticed either here or before the fold.
+    member.fold.accept_updater();
+    if (!query::definition_unchanged(member.generation))
+    {
+        tail.lane.remove(member.generation.id);
+        reload_wanted = true;
+        return;
+    }
+    if (member.generation.phase == query::Phase::rebuilding)
+        query::record_start(member.generation.id);
+    // What is settled now lies at or below the last number drawn: once past that, it is caught up, however busy the log is.
+    if (OidIsValid(tail.config.sequence))
+        member.target = pg::sequence_last_drawn(tail.config.sequence);
+    if (const std::optional<GenerationSlot> slot = generation_snapshot(member.generation.id))
+        member.reached = slot->reached && member.generation.phase == query::Phase::live;
+    worker::publish(member, Assignment::tail, false);
+}
+
+} // namespace worker
