@@ -132,7 +132,7 @@ auto call(F &&f) -> decltype(f())
         struct Frame
         {
             std::remove_reference_t<F> *function;
-            alignas(Result) unsigned char result[sizeof(Result)];
+            alignas(Result) unsigned char result[sizeof(Result)]; // NOLINT(bugprone-sizeof-expression): pointers too
         } frame{&f, {}};
         auto body = [](void *argument)
         {

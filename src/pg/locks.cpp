@@ -84,6 +84,7 @@ std::vector<Oid> with_inheritors(Oid relation, LOCKMODE mode)
             return find_all_inheritors(relation, mode, nullptr);
         });
     std::vector<Oid> result;
+    result.reserve(static_cast<size_t>(list_length(found)));
     for (int i = 0; i < list_length(found); i++)
         result.push_back(list_nth_oid(found, i));
     return result;

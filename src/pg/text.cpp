@@ -10,6 +10,7 @@ std::vector<std::string> texts_of(Datum array)
     call([&]
          { deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, nullptr, &count); });
     std::vector<std::string> members;
+    members.reserve(static_cast<size_t>(count));
     for (int i = 0; i < count; i++)
         members.push_back(text_of(values[i]));
     return members;

@@ -28,6 +28,7 @@ std::vector<std::optional<std::string>> names_of(ArrayType *array)
         [&]
         { deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &found.elements, &found.nulls, &found.count); });
     std::vector<std::optional<std::string>> names;
+    names.reserve(static_cast<size_t>(found.count));
     for (int i = 0; i < found.count; i++)
         names.push_back(found.nulls[i] ? std::nullopt : std::optional<std::string>(pg::text_of(found.elements[i])));
     return names;

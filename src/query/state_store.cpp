@@ -18,7 +18,7 @@ void plan_with_the_index()
 
 // Rows are written in portions, so that the arrays of one statement stay small.
 constexpr size_t portion_rows = 5000;
-constexpr size_t portion_bytes = 8 * 1024 * 1024;
+constexpr size_t portion_bytes = size_t{8} * 1024 * 1024;
 
 std::string table_name(const Generation &generation)
 {

@@ -48,8 +48,8 @@ void read_event(const JsonbValue &event, int number, EventDocuments *documents)
     JsonbIterator *iterator = JsonbIteratorInit(event.val.binary.data);
     JsonbValue key;
     JsonbValue value;
-    JsonbIteratorToken token = JsonbIteratorNext(&iterator, &key, true);
-    while ((token = JsonbIteratorNext(&iterator, &key, true)) == WJB_KEY)
+    JsonbIteratorNext(&iterator, &key, true); // the object's beginning
+    while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
     {
         JsonbIteratorNext(&iterator, &value, true);
         if (is_key(key, "type"))

@@ -91,6 +91,7 @@ std::vector<Oid> table_and_children(Oid table)
 {
     const List *const found = pg::call([&]() -> const List * { return find_all_inheritors(table, NoLock, nullptr); });
     std::vector<Oid> all;
+    all.reserve(static_cast<size_t>(list_length(found)));
     for (int i = 0; i < list_length(found); i++)
         all.push_back(list_nth_oid(found, i));
     return all;
@@ -319,6 +320,7 @@ IndexState index_on(Oid table, AttrNumber column)
             continue;
         bool is_null = false;
         const Datum options = heap_getattr(tuple, Anum_pg_index_indoption, RelationGetDescr(indexes), &is_null);
+        // indoption is never null; NOLINTNEXTLINE(clang-analyzer-core.NullDereference)
         const int16 order = reinterpret_cast<int2vector *>(DatumGetPointer(options))->values[0];
         IndexState state = IndexState::good;
         if (!form->indisvalid || !form->indisready || !form->indislive)
