@@ -267,7 +267,12 @@ void Lane::committed(bool keep)
         if (member.failed && member.stop)
             log_failure(member);
         if (!member.flushing)
+        {
+            // States that a backlog has left in memory go too, or a query without events would hold the cache for ever.
+            if (!keep && !member.fold.dirty())
+                member.fold.forget();
             continue;
+        }
         member.flushing = false;
         member.stored = member.cursor;
         member.stored_at = now;
