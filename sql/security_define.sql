@@ -19,6 +19,8 @@ SELECT readmodel.define_query('a', 'security', 'security_updater(jsonb, jsonb)',
 SELECT readmodel.drop_query('a');
 SELECT readmodel.rebuild('a');
 SELECT readmodel.retry('a');
+SELECT readmodel.pause('a');
+SELECT readmodel.resume('a');
 
 -- SELECT on the event table, EXECUTE on the updater, and on what the key calls.
 SET ROLE define_alice;
@@ -56,6 +58,8 @@ SELECT readmodel.define_query('a', 'security', 'security_updater(jsonb, jsonb)',
 SELECT readmodel.drop_query('a');
 SELECT readmodel.rebuild('a');
 SELECT readmodel.retry('a');
+SELECT readmodel.pause('a');
+SELECT readmodel.resume('a');
 SELECT readmodel.generations('a');
 SELECT count(*) FROM readmodel.a;
 SELECT readmodel.define_query('b', 'security', 'security_updater(jsonb, jsonb)', 'stream', options => '{"schema": "define_alices"}');

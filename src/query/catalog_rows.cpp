@@ -147,6 +147,7 @@ QueryRow query_row(const Scan &scan)
         row.serve_previous = serves_previous(*options);
     row.newest = scan.integer("newest");
     row.serving = scan.integer("serving");
+    row.paused_at = scan.time("paused_at");
     return row;
 }
 

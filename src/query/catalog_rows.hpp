@@ -20,6 +20,7 @@ struct QueryRow
     bool serve_previous = false; // option while_rebuilding
     int32 newest = 0;
     int32 serving = 0;
+    std::optional<TimestampTz> paused_at;
 };
 
 struct GenerationRow

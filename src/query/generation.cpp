@@ -48,7 +48,8 @@ std::vector<Generation> load_generations()
                     "       g.generation = q.newest, g.generation = q.serving, f.generation_id IS NOT NULL, g.phase,"
                     "       g.updater, to_regprocedure(g.updater)::oid, g.key_expression, g.key_type, g.key_is_array, "
                     "g.event_types,"
-                    "       g.search_path, c.position, c.events_applied, g.version, g.definition_hash"
+                    "       g.search_path, c.position, c.events_applied, g.version, g.definition_hash,"
+                    "       q.paused_at IS NOT NULL"
                     "  FROM readmodel_catalog.generation g"
                     "  JOIN readmodel_catalog.query q USING (query_id)"
                     "  JOIN readmodel_catalog.checkpoint c USING (generation_id)"
@@ -85,6 +86,7 @@ std::vector<Generation> load_generations()
         generation.events_applied = rows.bigint(row, 21).value_or(0);
         generation.definition.version = rows.text(row, 22);
         generation.definition_hash = *rows.text(row, 23);
+        generation.paused = rows.boolean(row, 24);
     }
     return generations;
 }

@@ -52,11 +52,15 @@ struct Generation
     bool newest = false;
     bool serving = false;
     bool failed = false;
+    bool paused = false; // its query is
     Phase phase = Phase::rebuilding;
     Definition definition;
     MaybePosition checkpoint;
     int64 events_applied = 0;
     std::string definition_hash;
+
+    // An operator has to act before anybody may move it.
+    bool stands_still() const { return failed || paused; }
 };
 
 // All generations of the database, in the order of their ids. Reads the catalog under a fresh snapshot; call it inside a

@@ -1,4 +1,4 @@
-// drop_query, rebuild, retry, state_table: what an owner does with a query that is there.
+// drop_query, rebuild, retry, pause, resume, state_table: what an owner does with a query that is there.
 
 #include "pg/sqlstate.hpp"
 #include "query/arguments.hpp"
@@ -121,6 +121,49 @@ Datum retry(FunctionCallInfo fcinfo)
     PG_RETURN_VOID();
 }
 
+// True if the query was not as wanted before.
+bool set_paused(const std::string &name, bool paused)
+{
+    lock_query_name(name);
+    const QueryRow query = require_own_query(name);
+    {
+        const CatalogScope scope;
+        const LatestSnapshot snapshot;
+        const pg::Rows now =
+            pg::execute("SELECT paused_at IS NOT NULL FROM readmodel_catalog.query WHERE query_id = $1",
+                        pg::Args().integer(query.id), true);
+        if (now.empty() || now.boolean(0, 1) == paused)
+            return false;
+    }
+    {
+        const CatalogScope scope;
+        require_one_row(pg::execute(paused ? "UPDATE readmodel_catalog.query SET paused_at = now()"
+                                             " WHERE query_id = $1 RETURNING 1"
+                                           : "UPDATE readmodel_catalog.query SET paused_at = NULL"
+                                             " WHERE query_id = $1 RETURNING 1",
+                                    pg::Args().integer(query.id)),
+                        name);
+    }
+    worker::announce_definitions();
+    return true;
+}
+
+Datum pause(FunctionCallInfo fcinfo)
+{
+    const std::string name = text_argument(fcinfo, 0, "name");
+    if (!set_paused(name, true))
+        pg::call([&] { ereport(NOTICE, (errmsg("query \"%s\" is already paused", name.c_str()))); });
+    PG_RETURN_VOID();
+}
+
+Datum resume(FunctionCallInfo fcinfo)
+{
+    const std::string name = text_argument(fcinfo, 0, "name");
+    if (!set_paused(name, false))
+        pg::call([&] { ereport(NOTICE, (errmsg("query \"%s\" is not paused", name.c_str()))); });
+    PG_RETURN_VOID();
+}
+
 Datum state_table(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
@@ -145,4 +188,6 @@ Datum state_table(FunctionCallInfo fcinfo)
 READMODEL_FUNCTION(readmodel_drop_query, query::drop_query);
 READMODEL_FUNCTION(readmodel_rebuild, query::rebuild);
 READMODEL_FUNCTION(readmodel_retry, query::retry);
+READMODEL_FUNCTION(readmodel_pause, query::pause);
+READMODEL_FUNCTION(readmodel_resume, query::resume);
 READMODEL_FUNCTION(readmodel_state_table, query::state_table);

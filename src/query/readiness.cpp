@@ -121,6 +121,7 @@ Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query,
     ReadinessFacts facts;
     facts.live = generation.phase == Phase::live;
     facts.checkpoint = standing.checkpoint.position;
+    facts.paused = query.paused_at.has_value();
     if (standing.failure)
         facts.failure =
             FailureFacts{standing.failure->reason, standing.failure->position, standing.failure->sqlstate.value_or("")};

@@ -22,8 +22,8 @@
 // turn the answer downward. A row that says "live" is `ready` only if a live process proves it, and only if this snapshot
 // already sees the checkpoint with which the target was reached.
 //
-// When several things are wrong, the first of these is told: a recorded failure (an operator has to act), the absence of
-// whatever would move the generation, what holds it up, how far it still has to go.
+// When several things are wrong, the first of these is told: a recorded failure (an operator has to act), a pause (an operator
+// wanted it so), the absence of whatever would move the generation, what holds it up, how far it still has to go.
 #pragma once
 
 #include <string>
@@ -35,7 +35,7 @@
 namespace query
 {
 
-// DESIGN's words. No row of the catalog says `paused` or `gated` yet; readers have to know them all the same.
+// DESIGN's words. No row of the catalog says `gated` yet; readers have to know it all the same.
 enum class Status
 {
     ready,
@@ -80,6 +80,7 @@ struct ReadinessFacts
     bool live = false;
     source::MaybePosition checkpoint;
     std::optional<FailureFacts> failure;
+    bool paused = false; // by an operator
 
     // A standby has no workers and no shared memory of ours; the event table answers instead.
     bool standby = false;
@@ -197,6 +198,8 @@ inline Verdict decide(const ReadinessFacts &facts)
 {
     if (facts.failure)
         return rule::failed(*facts.failure);
+    if (facts.paused)
+        return {Status::paused, "operator: readmodel.resume() lets it go on"};
     if (facts.standby)
         return rule::on_standby(facts);
     if (std::optional<Verdict> verdict = rule::without_mover(facts))

@@ -97,7 +97,7 @@ Look look(const std::string &name, Position at_least)
         look.reached = true;
         look.position = at_least;
     }
-    else if (readable.standing.status == Status::failed)
+    else if (readable.standing.status == Status::failed || readable.standing.status == Status::paused)
         throw not_readable(query, readable.standing);
     return look;
 }

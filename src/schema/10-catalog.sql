@@ -25,7 +25,8 @@ CREATE TABLE readmodel_catalog.query (
     view regclass NOT NULL,                        -- the query belongs to the owner of this view
     options jsonb NOT NULL DEFAULT '{}',
     newest integer NOT NULL,                       -- the newest defined generation
-    serving integer NOT NULL                       -- the generation that the view shows
+    serving integer NOT NULL,                      -- the generation that the view shows
+    paused_at timestamptz                          -- since when an operator keeps it from being moved; NULL: nobody does
 );
 CREATE INDEX query_source ON readmodel_catalog.query (source_id);
 COMMENT ON TABLE readmodel_catalog.query IS 'the named read models';

@@ -52,6 +52,18 @@ CREATE FUNCTION readmodel.retry(name text) RETURNS void
 COMMENT ON FUNCTION readmodel.retry(text) IS
     'lets a failed query of one''s own (its newest and its serving generation) go on where it failed, once the cause is mended; a NOTICE if it has not failed. A changed updater is a new definition: call readmodel.define_query() instead. Errors: RM006 no such query, 42501 not the owner';
 
+CREATE FUNCTION readmodel.pause(name text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'readmodel_pause';
+COMMENT ON FUNCTION readmodel.pause(text) IS
+    'keeps a query of one''s own, with all its generations, where it is until readmodel.resume(), also across restarts; a batch that is under way is finished. Its status is paused, get raises RM003. A NOTICE if it is paused already. Errors: RM006 no such query, 42501 not the owner';
+
+CREATE FUNCTION readmodel.resume(name text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'readmodel_resume';
+COMMENT ON FUNCTION readmodel.resume(text) IS
+    'lets a paused query of one''s own go on where it stands; it is ready once it has caught up. A NOTICE if it is not paused. Errors: RM006 no such query, 42501 not the owner';
+
 CREATE FUNCTION readmodel.state_table(name text, generation integer DEFAULT NULL) RETURNS regclass
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_state_table';
@@ -62,5 +74,7 @@ REVOKE EXECUTE ON FUNCTION
     readmodel.define_query(text, text, regprocedure, text, text[], jsonb, jsonb),
     readmodel.drop_query(text),
     readmodel.rebuild(text),
-    readmodel.retry(text)
+    readmodel.retry(text),
+    readmodel.pause(text),
+    readmodel.resume(text)
     FROM PUBLIC;

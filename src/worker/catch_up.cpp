@@ -4,6 +4,7 @@
 // work on the same generations the compare-and-set decides each batch, and the loser begins again where the winner has stopped.
 
 #include "pg/log.hpp"
+#include "pg/sqlstate.hpp"
 #include "pg/transaction.hpp"
 #include "query/catalog.hpp"
 #include "query/generation_check.hpp"
@@ -97,6 +98,9 @@ bool CatchUp::load()
             {
                 if (generation.query_id != query.id || generation.failed)
                     continue;
+                if (generation.paused)
+                    throw pg::Error(pg::sqlstate::paused_or_gated, "query " + pg::shown(query.name) + " is paused")
+                        .hint("readmodel.resume() lets it go on.");
                 if (const std::optional<pg::Error> fault = query::check_generation(generation, *config))
                     throw pg::Error(*fault);
                 // Accepted first, compared then: what is replaced in between is noticed here or before the fold.

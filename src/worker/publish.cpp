@@ -60,6 +60,21 @@ void publish_block(int32 generation_id, Block block, int blocker_pid, std::strin
     copy_note(slot->note, note);
 }
 
+void let_go(int32 generation_id)
+{
+    const SharedLock lock(LW_EXCLUSIVE);
+    GenerationSlot *const slot = find_generation(MyDatabaseId, generation_id);
+    if (!slot)
+        return;
+    slot->worker_pid = 0;
+    slot->assignment = Assignment::none;
+    slot->reached = false;
+    slot->required.set(std::nullopt);
+    slot->block = Block::none;
+    slot->blocker_pid = 0;
+    slot->note[0] = '\0';
+}
+
 void publish(const source::EventSource &source, const source::SettledPosition &settled, const SourceReport &report)
 {
     // Who holds a mark up is looked up before the lock is taken.

@@ -13,6 +13,9 @@ void publish(const Member &member, Assignment assignment, bool moved = true);
 // Why a generation does not move. Its numbers stay as they are.
 void publish_block(int32 generation_id, Block block, int blocker_pid, std::string_view note);
 
+// Nobody moves it, until an operator acts. Whoever takes it up again has to reach the target anew before it is ready.
+void let_go(int32 generation_id);
+
 // A source as its tail worker sees it.
 struct SourceReport
 {

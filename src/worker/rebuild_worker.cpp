@@ -127,8 +127,8 @@ bool RebuildWorker::load()
     std::vector<source::EventSource> sources = source::load_sources();
     for (const int32 id : ids)
     {
-        const auto found =
-            std::find_if(all.begin(), all.end(), [&](const query::Generation &g) { return g.id == id && !g.failed; });
+        const auto found = std::find_if(all.begin(), all.end(),
+                                        [&](const query::Generation &g) { return g.id == id && !g.stands_still(); });
         if (found == all.end())
         {
             assign(id, Assignment::none);

@@ -121,14 +121,18 @@ bool TailWorker::far_behind(TailSource &tail, const query::Generation &generatio
 // Gives every generation of the source its lane: here, or a rebuild lane.
 void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted)
 {
-    // Whoever failed, was dropped or is built differently now leaves.
+    // Who stands still will have to catch up before it can be ready again.
+    for (const query::Generation &generation : wanted)
+        if (generation.stands_still())
+            let_go(generation.id);
+    // Whoever failed, was paused, was dropped or is built differently now leaves.
     auto &members = tail.lane.members();
     std::erase_if(members,
                   [&](const auto &member)
                   {
                       const auto now = std::find_if(wanted.begin(), wanted.end(),
                                                     [&](const auto &g) { return g.id == member->generation.id; });
-                      return now == wanted.end() || now->failed || now->owner != member->generation.owner ||
+                      return now == wanted.end() || now->stands_still() || now->owner != member->generation.owner ||
                              now->state_table != member->generation.state_table ||
                              now->definition.updater_oid != member->generation.definition.updater_oid || member->stop ||
                              query::check_generation(*now, tail.config);
@@ -150,7 +154,7 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
     uint64 new_lane = 0;
     for (query::Generation &generation : wanted)
     {
-        if (generation.failed || tail.lane.find(generation.id))
+        if (generation.stands_still() || tail.lane.find(generation.id))
             continue;
         Assignment assignment = Assignment::none;
         {

@@ -99,6 +99,19 @@ TEST(ReadinessRule, FailureRowWinsOverEverything)
     EXPECT_EQ(decide(facts).reason, "source_rewound");
 }
 
+TEST(ReadinessRule, APauseIsToldWhateverElseIsMissing)
+{
+    ReadinessFacts facts = caught_up();
+    facts.paused = true;
+    EXPECT_EQ(decide(facts).status, Status::paused);
+    EXPECT_TRUE(mentions(decide(facts), "operator"));
+    facts = ReadinessFacts();
+    facts.paused = true;
+    EXPECT_EQ(decide(facts).status, Status::paused);
+    facts.failure = FailureFacts{"updater_error", 7, "ZZ123"};
+    EXPECT_EQ(decide(facts).status, Status::failed);
+}
+
 TEST(ReadinessRule, WithoutAMoverTheReasonNamesTheSetting)
 {
     struct Case
