@@ -80,7 +80,6 @@ SELECT readmodel.create_source('st_bad', 'orders', data => NULL);
 SELECT readmodel.create_source('st_bad', 'orders', position_column => NULL);
 SELECT readmodel.create_source('st_bad', 'orders', settle => NULL);
 SELECT readmodel.create_source('st_bad', 'orders', settle => 'sometimes');
-SELECT readmodel.create_source('st_bad', 'orders', settle => 'guarded');
 SELECT readmodel.create_source('st_bad', 'no_such_table');
 \set VERBOSITY terse
 SELECT readmodel.create_source('st_bad', 4294967295::oid::regclass);

@@ -12,6 +12,13 @@ CREATE FUNCTION readmodel.append(event_table regclass, stream text, events jsonb
 COMMENT ON FUNCTION readmodel.append(regclass, text, jsonb, bigint) IS
 'appends events to the end of a stream and returns the version of the last one and the positions of the first and the last; events: [{"type": text, "data": any JSON, default {}, "metadata": any JSON, default null}, ..]; expected_version: the version that the stream must be at, 0: a new stream, NULL: any; runs with the rights of the caller, who needs INSERT and SELECT on the table; errors: RM010 the stream is at another version (nothing is appended), 40001 lost a race against a writer that does not use append(), or under REPEATABLE READ (retry), 22023 malformed events, 22004 a null argument, 42703 or 42804 the table lacks the columns of create_event_table()';
 
+-- Fires for every row: no SET clause. It runs no SQL.
+CREATE FUNCTION readmodel_catalog.guard_positions() RETURNS trigger
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'readmodel_guard_positions';
+COMMENT ON FUNCTION readmodel_catalog.guard_positions() IS
+'trigger of a source with settle => guarded, made by create_source: refuses (RM011) an event at or below the settled position, and moves the sequence on to a position above its last number';
+REVOKE ALL ON FUNCTION readmodel_catalog.guard_positions() FROM PUBLIC;
+
 -- Needs the caller's search_path, which it captures for the expressions, and pins its own in C.
 CREATE FUNCTION readmodel.create_source(name text, events regclass, position_column name DEFAULT 'position',
                                         type text DEFAULT 'type', stream text DEFAULT 'stream_id', data text DEFAULT 'data',
@@ -19,7 +26,7 @@ CREATE FUNCTION readmodel.create_source(name text, events regclass, position_col
                                         settle text DEFAULT 'sequence') RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'readmodel_create_source';
 COMMENT ON FUNCTION readmodel.create_source(text, regclass, name, text, text, text, text, text, text) IS
-'registers an event table as a source that queries can be defined over; position_column: a bigint column that draws from one sequence (identity or nextval default) and that an index leads with; type, stream (text), data, metadata (jsonb), occurred_at (timestamptz): SQL expressions over the row of the table, a column name being the simplest, without subqueries, aggregates, sets and volatile functions; settle: sequence, or gap_timeout for a table without a sequence, which is a heuristic; only for the owner of the table; errors: 42710 the name is taken, 55000 the table cannot prove that no event is skipped (CACHE, increment, CYCLE, index, no sequence), 42809 no permanent table, 42501 not the owner, or row-level security hides events, and those of the expressions';
+'registers an event table as a source that queries can be defined over; position_column: a bigint column that draws from one sequence (identity or nextval default) and that an index leads with; type, stream (text), data, metadata (jsonb), occurred_at (timestamptz): SQL expressions over the row of the table, a column name being the simplest, without subqueries, aggregates, sets and volatile functions; settle: sequence; guarded, which adds triggers that refuse positions that come too late (RM011), and needs a unique position; or gap_timeout for a table without a sequence, which is a heuristic; only for the owner of the table; errors: 42710 the name is taken, 55000 the table cannot prove that no event is skipped (CACHE, increment, CYCLE, index, no sequence), 42809 no permanent table, 42501 not the owner, or row-level security hides events, and those of the expressions';
 REVOKE ALL ON FUNCTION readmodel.create_source(text, regclass, name, text, text, text, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION readmodel.drop_source(name text) RETURNS void

@@ -9,6 +9,7 @@
 #include "query/catalog.hpp"
 #include "source/event_source.hpp"
 #include "source/mapping_expression.hpp"
+#include "source/position_guard.hpp"
 #include "worker/wakeup.hpp"
 
 namespace source
@@ -54,10 +55,9 @@ Settle settle_argument(const std::string &text)
     if (text == "gap_timeout")
         return Settle::gap_timeout;
     if (text == "guarded")
-        throw pg::Error(ERRCODE_FEATURE_NOT_SUPPORTED, "settle => 'guarded' is not supported in this release")
-            .hint("Use settle => 'sequence' and let every position be drawn by the transaction that inserts it.");
+        return Settle::guarded;
     throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "invalid value for argument \"settle\": " + pg::shown(text))
-        .hint("It is one of 'sequence' and 'gap_timeout'.");
+        .hint("It is one of 'sequence', 'guarded' and 'gap_timeout'.");
 }
 
 EventSource source_of_arguments(FunctionCallInfo fcinfo)
@@ -184,6 +184,8 @@ void insert_source(EventSource &source, const std::string &settle)
     if (inserted.empty())
         throw pg::Error(ERRCODE_DUPLICATE_OBJECT, "source " + pg::shown(source.name) + " already exists")
             .hint("Choose another name, or drop that source first with readmodel.drop_source().");
+    if (source.settle == Settle::guarded)
+        create_guard(source);
 }
 
 // Events that were imported with their positions, or the sequence set back: the sequence will come to their positions again.
@@ -214,6 +216,12 @@ Datum create_source(FunctionCallInfo fcinfo)
     check_mappings(source);
     check_drawn(source);
     insert_source(source, text_argument(fcinfo, argument_settle).value());
+    if (source.settle == Settle::guarded)
+    {
+        // The triggers' lock has waited for writers, who may have inserted at positions of their own.
+        const query::LatestSnapshot snapshot;
+        check_drawn(source);
+    }
     say_what_is_not_proved(source);
     worker::announce_definitions(true);
     return Datum{0};
@@ -272,6 +280,8 @@ Datum drop_source(FunctionCallInfo fcinfo)
     const pg::AsUser owner(query::catalog_owner(), false);
     const pg::Spi spi;
     refuse_if_used(name, source.id);
+    if (OidIsValid(source.events))
+        drop_guard(source.id, source.events);
     if (OidIsValid(source.marker))
         pg::execute("DROP VIEW IF EXISTS " + pg::relation_name(source.marker));
     pg::execute("DELETE FROM readmodel_catalog.source WHERE source_id OPERATOR(pg_catalog.=) $1",

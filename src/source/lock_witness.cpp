@@ -1,5 +1,7 @@
 #include "source/lock_witness.hpp"
 
+#include "source/position_floor.hpp"
+
 namespace source
 {
 
@@ -30,6 +32,16 @@ Position LockWitness::last_drawn()
     return source.settle == Settle::gap_timeout ? highest_seen : pg::sequence_last_drawn(source.sequence);
 }
 
+void LockWitness::announce(Position high, const MaybePosition &settled)
+{
+    if (source.settle != Settle::guarded)
+        return;
+    if (observer == Observer::tail)
+        announce_mark(source.id, high, settled);
+    else
+        raise_floor(source.id, high);
+}
+
 std::vector<Holder> LockWitness::holders()
 {
     std::vector<Holder> result;
@@ -47,6 +59,8 @@ std::vector<Holder> LockWitness::holders()
     else
         for (const pg::LockHolder &found : pg::conflicting_holders(source.sequence, ShareLock))
             result.push_back(as_holder(found));
+    if (source.settle == Settle::guarded && observer == Observer::tail)
+        announce_holders(source.id, result);
     return result;
 }
 

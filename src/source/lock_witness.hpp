@@ -12,9 +12,17 @@ namespace source
 class LockWitness final : public Witness
 {
 public:
-    explicit LockWitness(const EventSource &event_source) : source(event_source) {}
+    // Who takes the marks. There is one tail worker, which shows whom it waits for; of sessions there can be any number.
+    enum class Observer
+    {
+        tail,
+        session,
+    };
+
+    LockWitness(const EventSource &event_source, Observer by) : source(event_source), observer(by) {}
 
     Position last_drawn() override;
+    void announce(Position high, const MaybePosition &settled) override;
     std::vector<Holder> holders() override;
     bool ended(const Holder &holder) override;
 
@@ -23,6 +31,7 @@ public:
 
 private:
     const EventSource &source;
+    Observer observer;
     Position highest_seen = std::numeric_limits<Position>::min();
 };
 

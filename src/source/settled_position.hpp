@@ -25,7 +25,9 @@
 // The contract cannot be checked, so the holes that were declared dead last are remembered: an event that turns up in one was not
 // drawn in the transaction that inserted it, and the owner of this object makes that known instead of hiding it.
 //
-// Not for positions that are not drawn in the inserting transaction (settle => 'guarded' or 'gap_timeout').
+// Where positions are not always drawn in the inserting transaction (settle => 'guarded'), a trigger keeps F1 true of every event
+// that is committed at or below H: position_floor.hpp has that half of the proof, and is why H is announced before the holders are
+// collected. With settle => 'gap_timeout' there is no proof.
 // This file knows nothing of PostgreSQL: the Witness does, and tests bring their own.
 #pragma once
 
@@ -55,6 +57,8 @@ public:
     virtual ~Witness() = default;
     // H: the last number drawn, one less than the sequence's start if none was.
     virtual Position last_drawn() = 0;
+    // Makes H known before the holders are collected, with what is settled already: for those who insert positions of their own.
+    virtual void announce(Position high, const MaybePosition &settled) = 0;
     // Who holds the sequence's lock now, the caller's own transaction left out.
     virtual std::vector<Holder> holders() = 0;
     // True when the holder has ended and new snapshots see what it did.

@@ -5,6 +5,7 @@
 
 #include "pg/text.hpp"
 #include "source/event_source.hpp"
+#include "source/position_guard.hpp"
 
 namespace source
 {
@@ -364,6 +365,53 @@ MaybeError check_indexes(const EventSource &source, const std::vector<Oid> &tabl
     return std::nullopt;
 }
 
+// Whether a position can be taken only once.
+bool is_unique(Oid table, AttrNumber column)
+{
+    const Relation indexes = table_open(IndexRelationId, AccessShareLock);
+    ScanKeyData key;
+    ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
+    const SysScanDesc scan = systable_beginscan(indexes, IndexIndrelidIndexId, true, nullptr, 1, &key);
+    bool found = false;
+    HeapTuple tuple;
+    while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+    {
+        const auto *const form = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple));
+        found = form->indisunique && form->indisvalid && form->indisready && form->indislive &&
+                form->indnkeyatts == 1 && form->indkey.values[0] == column &&
+                heap_attisnull(tuple, Anum_pg_index_indpred, nullptr);
+    }
+    systable_endscan(scan);
+    table_close(indexes, AccessShareLock);
+    return found;
+}
+
+// What the trigger of a guarded source needs (position_guard.hpp).
+MaybeError check_guard(const EventSource &source, const std::vector<Oid> &tables)
+{
+    if (!pg::call([&] { return is_unique(source.events, get_attnum(source.events, source.position_column.c_str())); }))
+        return unusable_position(source, "must be unique")
+            .detail("With settle => 'guarded' positions can be given by hand: a run of events is settled because its "
+                    "positions are taken.")
+            .hint("Add a unique index on this column alone.");
+    for (const Oid table : tables)
+        if (table != source.events && !pg::call([&] { return get_rel_relispartition(table); }))
+            return cannot_be_event_table(source.events)
+                .detail("Table " + name_of(table) +
+                        " inherits from it, but not its triggers, which settle => "
+                        "'guarded' rests on.")
+                .hint("Use a partitioned table.");
+    if (source.id == 0)
+        return std::nullopt; // create_source makes the triggers with the row
+    if (const std::optional<Oid> table = unguarded_table(source, tables))
+        return pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                         "a trigger that guards the positions of table " + name_of(*table) + " is missing or disabled")
+            .detail("Without it an event can be inserted at a position that queries have passed.")
+            .hint("Use ALTER TABLE .. ENABLE ALWAYS TRIGGER .. for the triggers whose names contain "
+                  "readmodel_guard; where one was dropped, make the source anew.");
+    return std::nullopt;
+}
+
 // Workers read as the owner of the table.
 MaybeError check_rights(const EventSource &source)
 {
@@ -439,6 +487,9 @@ std::optional<pg::Error> check_source(const EventSource &source)
             .hint("Use ALTER TABLE .. ALTER COLUMN .. SET NOT NULL.");
     if (MaybeError error = check_indexes(source, tables))
         return error;
+    if (source.settle == Settle::guarded)
+        if (MaybeError error = check_guard(source, tables))
+            return error;
     return check_rights(source);
 }
 

@@ -88,7 +88,7 @@ bool CatchUp::load()
                                     "catch_up cannot run in a transaction that has drawn a position of its source")
                         .detail("It could not tell its own open events from settled ones.")
                         .hint("Commit first.");
-                witness = std::make_unique<source::LockWitness>(*config);
+                witness = std::make_unique<source::LockWitness>(*config, source::LockWitness::Observer::session);
                 if (OidIsValid(config->sequence))
                     target = pg::sequence_last_drawn(config->sequence);
             }

@@ -21,6 +21,7 @@ inline constexpr int max_sources = 256;
 inline constexpr int max_generations = 4096;
 inline constexpr int max_rebuilds = 64;
 inline constexpr int max_shown_blockers = 8;
+inline constexpr int max_shown_holders = 64;
 
 // A MaybePosition in shared memory.
 struct SharedPosition
@@ -77,6 +78,13 @@ struct DatabaseSlot
     pg_atomic_uint32 waiting;     // the worker sleeps and wants to be woken by events
 };
 
+// A transaction, by its virtual id.
+struct LockOwner
+{
+    int32 backend;
+    uint32 transaction;
+};
+
 // A source as its tail worker sees it.
 struct SourceSlot
 {
@@ -94,6 +102,11 @@ struct SourceSlot
     int64 batches;
     int64 lock_lookups;
     int64 events_read;
+    // Of a guarded source (source/position_floor.hpp); these only rise.
+    SharedPosition floor;  // nobody may insert at or below it ..
+    SharedPosition marked; // .. or at or below this one, but for who held the sequence's lock already:
+    int holder_count;
+    LockOwner holders[max_shown_holders]; // as many as there is room for
 };
 
 // A generation as the lane that holds it sees it.

@@ -2,6 +2,7 @@
 
 #include "pg/log.hpp"
 #include "pg/transaction.hpp"
+#include "source/position_floor.hpp"
 #include "worker/publish.hpp"
 #include "worker/tail_worker.hpp"
 #include "worker/wakeup.hpp"
@@ -71,6 +72,7 @@ void TailWorker::source_failed(TailSource &tail)
 {
     tail.lane.abandon();
     tail.settled = source::SettledPosition();
+    source::forget_floor(tail.config.id);
     publish(tail);
     announce_now(); // rebuild lanes must stop too
     reload_wanted = true;

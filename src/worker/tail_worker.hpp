@@ -25,7 +25,7 @@ struct TailSource
     explicit TailSource(source::EventSource config_, source::SettledPosition settled_)
         : config(std::move(config_)),
           page_query(config.page_query()),
-          witness(config),
+          witness(config, source::LockWitness::Observer::tail),
           settled(std::move(settled_)),
           lane(config)
     {

@@ -59,6 +59,8 @@ public:
         return high;
     }
 
+    void announce(Position, const MaybePosition &) override {}
+
     std::vector<Holder> holders() override
     {
         std::vector<Holder> found;
@@ -202,6 +204,7 @@ namespace
 struct Fixed final : Witness
 {
     Position last_drawn() override { return high; }
+    void announce(Position, const MaybePosition &) override {}
     std::vector<Holder> holders() override { return held; }
     bool ended(const Holder &) override { return over; }
 
