@@ -32,12 +32,12 @@ Position LockWitness::last_drawn()
     return source.settle == Settle::gap_timeout ? highest_seen : pg::sequence_last_drawn(source.sequence);
 }
 
-void LockWitness::announce(Position high, const MaybePosition &settled)
+void LockWitness::announce(Position high)
 {
     if (source.settle != Settle::guarded)
         return;
     if (observer == Observer::tail)
-        announce_mark(source.id, high, settled);
+        announce_mark(source.id, high);
     else
         raise_floor(source.id, high);
 }

@@ -22,7 +22,7 @@ public:
     LockWitness(const EventSource &event_source, Observer by) : source(event_source), observer(by) {}
 
     Position last_drawn() override;
-    void announce(Position high, const MaybePosition &settled) override;
+    void announce(Position high) override;
     std::vector<Holder> holders() override;
     bool ended(const Holder &holder) override;
 

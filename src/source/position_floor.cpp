@@ -32,15 +32,24 @@ void with_slot(int32 source_id, F &&f)
     f(*slot);
 }
 
+const worker::LockOwner *find_holder(const worker::SourceSlot &slot, int32 backend, uint32 transaction)
+{
+    const worker::LockOwner *const end = slot.holders + slot.holder_count;
+    const worker::LockOwner *const found =
+        std::find_if(slot.holders, end,
+                     [&](const worker::LockOwner &holder)
+                     { return holder.backend == backend && holder.transaction == transaction; });
+    return found == end ? nullptr : found;
+}
+
 } // namespace
 
-void announce_mark(int32 source_id, Position high, const MaybePosition &settled)
+void announce_mark(int32 source_id, Position high)
 {
     with_slot(source_id,
               [&](worker::SourceSlot &slot)
               {
-                  // A mark that was proved meanwhile does not wait for anybody any more.
-                  raise(slot.floor, settled);
+                  slot.marked_before = slot.marked;
                   raise(slot.marked, high);
               });
 }
@@ -50,9 +59,16 @@ void announce_holders(int32 source_id, std::span<const Holder> holders)
     with_slot(source_id,
               [&](worker::SourceSlot &slot)
               {
-                  const size_t count = std::min(holders.size(), std::size(slot.holders));
+                  std::array<worker::LockOwner, worker::max_shown_holders> shown;
+                  const size_t count = std::min(holders.size(), shown.size());
                   for (size_t i = 0; i < count; i++)
-                      slot.holders[i] = {holders[i].backend, holders[i].transaction};
+                  {
+                      shown[i] = {holders[i].backend, holders[i].transaction, slot.marked_before};
+                      if (const worker::LockOwner *const before =
+                              find_holder(slot, shown[i].backend, shown[i].transaction))
+                          shown[i].floor = before->floor;
+                  }
+                  std::copy_n(shown.begin(), count, slot.holders);
                   slot.holder_count = static_cast<int>(count);
               });
 }
@@ -70,6 +86,7 @@ void forget_floor(int32 source_id) noexcept
         return;
     slot->floor.set(std::nullopt);
     slot->marked.set(std::nullopt);
+    slot->marked_before.set(std::nullopt);
     slot->holder_count = 0;
 }
 
@@ -81,14 +98,10 @@ MaybePosition floor_of(int32 source_id, bool since_earlier) noexcept
     const worker::SourceSlot *const slot = worker::find_source(MyDatabaseId, source_id);
     if (!slot)
         return std::nullopt;
-    MaybePosition floor = slot->floor.get();
-    const auto is_own = [](const worker::LockOwner &holder)
-    { return holder.backend == MyProc->backendId && holder.transaction == MyProc->lxid; };
-    const worker::LockOwner *const end = slot->holders + slot->holder_count;
-    const bool waited_for = since_earlier && std::find_if(slot->holders, end, is_own) != end;
-    if (!waited_for && before(floor, slot->marked.get()))
-        floor = slot->marked.get();
-    return floor;
+    const worker::LockOwner *const own = since_earlier ? find_holder(*slot, MyProc->backendId, MyProc->lxid) : nullptr;
+    const MaybePosition of_marks = (own ? own->floor : slot->marked).get();
+    const MaybePosition floor = slot->floor.get();
+    return before(floor, of_marks) ? of_marks : floor;
 }
 
 MaybePosition stored_floor(int32 source_id)

@@ -13,8 +13,8 @@
 //    A run of events without holes is settled without a mark. Its positions are taken, and unique (create_source sees to it).
 //
 // A transaction that drew numbers before the trigger saw it has the lock already, and may find a floor above its own numbers
-// though the mark waits for it. The holders that were collected last are shown here, so that it can tell: what is announced for
-// their mark, and for any later one, waits for them.
+// though the mark waits for it. The holders that were collected last are shown here, each with H of the last mark that was taken
+// without it, which is its floor: every later mark has waited, and will wait, for it.
 //
 // Nothing is known here after a start of the server. Then the stored checkpoints are the floor: nobody has taken a mark yet, and
 // nobody who could still commit has been passed by.
@@ -26,8 +26,8 @@
 namespace source
 {
 
-// A mark is about to be taken by the tail worker: H, and what is settled. Throws if there is no shared memory or no room in it.
-void announce_mark(int32 source_id, Position high, const MaybePosition &settled);
+// A mark is about to be taken by the tail worker. Throws if there is no shared memory or no room in it.
+void announce_mark(int32 source_id, Position high);
 
 // Who holds that mark up.
 void announce_holders(int32 source_id, std::span<const Holder> holders);

@@ -50,7 +50,7 @@ bool SettledPosition::take_mark(MaybePosition hole, Witness &witness)
 {
     // H first, then the holders: see the proof.
     const Position high = witness.last_drawn();
-    witness.announce(high, before(proven, settled_edge) ? settled_edge : proven);
+    witness.announce(high);
     std::vector<Holder> holders = witness.holders();
     lookup_count++;
     if (holders.empty())

@@ -57,8 +57,8 @@ public:
     virtual ~Witness() = default;
     // H: the last number drawn, one less than the sequence's start if none was.
     virtual Position last_drawn() = 0;
-    // Makes H known before the holders are collected, with what is settled already: for those who insert positions of their own.
-    virtual void announce(Position high, const MaybePosition &settled) = 0;
+    // Makes H known before the holders are collected: for those who insert positions of their own.
+    virtual void announce(Position high) = 0;
     // Who holds the sequence's lock now, the caller's own transaction left out.
     virtual std::vector<Holder> holders() = 0;
     // True when the holder has ended and new snapshots see what it did.

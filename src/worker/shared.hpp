@@ -78,11 +78,12 @@ struct DatabaseSlot
     pg_atomic_uint32 waiting;     // the worker sleeps and wants to be woken by events
 };
 
-// A transaction, by its virtual id.
+// A transaction that holds the lock of a guarded source's sequence, by its virtual id.
 struct LockOwner
 {
     int32 backend;
     uint32 transaction;
+    SharedPosition floor; // H of the last mark that does not wait for it
 };
 
 // A source as its tail worker sees it.
@@ -103,8 +104,9 @@ struct SourceSlot
     int64 lock_lookups;
     int64 events_read;
     // Of a guarded source (source/position_floor.hpp); these only rise.
-    SharedPosition floor;  // nobody may insert at or below it ..
-    SharedPosition marked; // .. or at or below this one, but for who held the sequence's lock already:
+    SharedPosition floor;         // nobody may insert at or below it ..
+    SharedPosition marked;        // .. or at or below this one, H of the last mark, but for those whom it waits for:
+    SharedPosition marked_before; // H of the mark before
     int holder_count;
     LockOwner holders[max_shown_holders]; // as many as there is room for
 };

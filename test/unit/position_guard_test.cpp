@@ -1,9 +1,9 @@
 // The settled position of a guarded source against simulated writers, who insert at positions of their own too. They do as
 // position_floor.hpp says, in steps between which anything can happen: lock, find the floor, compare and insert.
 //
-// Seen to fail: with H announced after the holders were collected (take_mark), with the floor looked up before the lock (Writer
-// steps below), without the mark's H (announce), with what was proved left out of it (announce's second argument), and with
-// everybody taken for a holder (floor_for).
+// Seen to fail: with H announced after the holders were collected (take_mark), with the floor looked up before the lock (go_on),
+// without the mark's H (announce), with everybody who drew before taken for a holder (floor_for), and with holders who are let in
+// below the marks that do not wait for them (holders).
 
 #include "source/settled_position.hpp"
 
@@ -60,9 +60,9 @@ public:
         return high;
     }
 
-    void announce(Position high, const MaybePosition &settled) override
+    void announce(Position high) override
     {
-        raise(floor, settled);
+        marked_before = marked;
         raise(marked, high);
         act();
     }
@@ -74,9 +74,10 @@ public:
             if (writer.locked)
                 found.push_back(Holder{1, transaction, 0});
         act();
-        shown.clear();
+        std::map<std::uint32_t, MaybePosition> now;
         for (const Holder &holder : found)
-            shown.insert(holder.transaction);
+            now[holder.transaction] = shown.contains(holder.transaction) ? shown[holder.transaction] : marked_before;
+        shown = now;
         act();
         return found;
     }
@@ -121,10 +122,9 @@ private:
 
     MaybePosition floor_for(std::uint32_t transaction, bool since_earlier) const
     {
-        MaybePosition found = floor;
-        if (!(since_earlier && shown.contains(transaction)) && before(found, marked))
-            found = marked;
-        return found;
+        const auto own = since_earlier ? shown.find(transaction) : shown.end();
+        const MaybePosition of_marks = own == shown.end() ? marked : own->second;
+        return before(floor, of_marks) ? of_marks : floor;
     }
 
     bool taken(Position position) const
@@ -204,7 +204,8 @@ private:
     // What is known to all.
     MaybePosition floor;
     MaybePosition marked;
-    std::set<std::uint32_t> shown;
+    MaybePosition marked_before;
+    std::map<std::uint32_t, MaybePosition> shown; // holders, and the last mark that does not wait for them
 };
 
 } // namespace

@@ -59,7 +59,7 @@ public:
         return high;
     }
 
-    void announce(Position, const MaybePosition &) override {}
+    void announce(Position) override {}
 
     std::vector<Holder> holders() override
     {
@@ -204,7 +204,7 @@ namespace
 struct Fixed final : Witness
 {
     Position last_drawn() override { return high; }
-    void announce(Position, const MaybePosition &) override {}
+    void announce(Position) override {}
     std::vector<Holder> holders() override { return held; }
     bool ended(const Holder &) override { return over; }
 
