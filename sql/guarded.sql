@@ -1,7 +1,7 @@
 -- settle => 'guarded': positions may be given by hand, unless queries have passed them.
 SELECT readmodel.create_event_table('guarded_events');
 SELECT readmodel.create_source('guarded', 'guarded_events', settle => 'guarded');
-SELECT tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger
+SELECT tgenabled, regexp_replace(pg_get_triggerdef(oid), '\d+', 'N', 'g') AS definition FROM pg_trigger
 WHERE tgrelid = 'guarded_events'::regclass AND NOT tgisinternal ORDER BY tgname;
 
 -- Before anything was applied every position is free; the sequence goes on above the highest.
@@ -47,8 +47,8 @@ SELECT state = (SELECT jsonb_agg(position ORDER BY position) FROM guarded_events
 
 -- The triggers serve their own table only.
 CREATE TABLE guarded_other (position bigint PRIMARY KEY);
-SELECT format('CREATE TRIGGER other BEFORE INSERT ON guarded_other FOR EACH ROW EXECUTE FUNCTION readmodel_catalog.guard_positions(%L)',
-    source_id) FROM readmodel_catalog.source WHERE name = 'guarded' \gexec
+SELECT source_id FROM readmodel_catalog.source WHERE name = 'guarded' \gset
+CREATE TRIGGER other BEFORE INSERT ON guarded_other FOR EACH ROW EXECUTE FUNCTION readmodel_catalog.guard_positions(:source_id);
 INSERT INTO guarded_other VALUES (1);
 DROP TRIGGER other ON guarded_other;
 CREATE TRIGGER other BEFORE INSERT ON guarded_other FOR EACH ROW EXECUTE FUNCTION readmodel_catalog.guard_positions();
@@ -70,8 +70,8 @@ BEGIN
     RETURN is_now;
 END $$;
 SELECT guarded_until('stalled%');
-SELECT format('ALTER TABLE guarded_events ENABLE ALWAYS TRIGGER %I', tgname) FROM pg_trigger
-WHERE tgrelid = 'guarded_events'::regclass AND NOT tgisinternal ORDER BY tgname \gexec
+ALTER TABLE guarded_events ENABLE ALWAYS TRIGGER readmodel_guard_:source_id;
+ALTER TABLE guarded_events ENABLE ALWAYS TRIGGER zz_readmodel_guard_:source_id;
 SELECT guarded_until('ready%');
 
 SELECT readmodel.drop_query('guarded'), readmodel.drop_source('guarded');
