@@ -2,6 +2,8 @@
 #
 #   make, make install, make installcheck   as every PostgreSQL extension (PGXS); DEBUG=1 for -O0 and assertions
 #   make check       every test, on a throw-away server; installs the Debian packages that are missing
+#   make check-asan, make check-valgrind   the tests with the sanitizers, and some of them under valgrind
+#   make check-long  all of these
 #   make demo        the main job, shown on a throw-away server (KEEP=1 leaves it up, EVENTS=file.csv[.gz] uses that log)
 #   make bench       the figures, with their baselines (SCALE=0.1 for a short run)
 #   make packages    only installs the packages
@@ -12,7 +14,7 @@
 PG_CONFIG ?= $(or $(wildcard /usr/lib/postgresql/15/bin/pg_config),pg_config)
 
 # These work before PostgreSQL is installed, so nothing below their branch may ask pg_config anything.
-OWN_GOALS := check demo bench packages format lint
+OWN_GOALS := check check-long check-asan check-valgrind demo bench packages format lint
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -28,6 +30,16 @@ packages:
 check:
 	@test/tools/packages.sh build test
 	@test/tools/check.sh
+
+check-asan:
+	@test/tools/packages.sh build test
+	@test/tools/check-asan.sh
+
+check-valgrind:
+	@test/tools/packages.sh build test long
+	@test/tools/check-valgrind.sh
+
+check-long: check check-asan check-valgrind
 
 demo:
 	@test/tools/packages.sh build
@@ -103,6 +115,13 @@ PG_CPPFLAGS += -DPGDLLEXPORT='__attribute__((visibility("default")))'
 PG_CXXFLAGS  = -std=c++20 -Wall -Wextra -fvisibility=hidden
 PG_CXXFLAGS += $(if $(DEBUG),-O0 -g -DREADMODEL_ASSERT)
 SHLIB_LINK   = -lstdc++
+# With SANITIZE=1 the library loads only into a server that has libasan preloaded: test/tools/check-asan.sh does that.
+ifneq (,$(SANITIZE))
+SANITIZERS   = -fsanitize=address,undefined,float-cast-overflow,float-divide-by-zero
+# The added branches make GCC see uses of what is not initialised where there are none.
+PG_CXXFLAGS += -O1 -g -fno-omit-frame-pointer -DREADMODEL_ASSERT -Wno-maybe-uninitialized $(SANITIZERS)
+SHLIB_LINK  += $(SANITIZERS)
+endif
 
 # The rule for bitcode ignores C++ flags.
 override with_llvm := no
@@ -111,8 +130,8 @@ EXTRA_CLEAN = $(SOURCES:.cpp=.d) $(wildcard $(addsuffix /*.d,$(SOURCE_DIRS)) $(a
 
 include $(PGXS)
 
-ifneq (,$(DEBUG))
-# Fortification needs optimisation and would warn without it.
+ifneq (,$(DEBUG)$(SANITIZE))
+# Fortification needs optimisation and would warn without it; and it hides calls from the sanitizers.
 override CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=%,$(CPPFLAGS))
 endif
 

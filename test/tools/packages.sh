@@ -1,10 +1,11 @@
 #!/bin/bash
 # packages.sh GROUP..: installs the Debian packages of these groups that are missing, and does nothing if none is.
-# Groups: build, test, lint. Needs root or sudo only when something is missing.
+# Groups: build, test, long, lint. Needs root or sudo only when something is missing.
 set -euo pipefail
 
 build=(make g++ postgresql-15 postgresql-server-dev-15 nlohmann-json3-dev)
 test=(cmake libgtest-dev nlohmann-json3-dev libipc-run-perl perl)
+long=(valgrind libc6-dbg)
 lint=(cmake libgtest-dev clang-format clang-tidy)
 
 wanted=()
@@ -12,6 +13,7 @@ for group in "$@"; do
     case $group in
         build) wanted+=("${build[@]}") ;;
         test) wanted+=("${test[@]}") ;;
+        long) wanted+=("${long[@]}") ;;
         lint) wanted+=("${lint[@]}") ;;
         *) echo "packages.sh: unknown group \"$group\"" >&2; exit 2 ;;
     esac

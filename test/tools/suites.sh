@@ -1,0 +1,140 @@
+# shellcheck shell=bash
+# The suites, for a script that has sourced throwaway-server.sh, made a server and installed the extension for it.
+#
+#   run_suites SUITE..   runs these, prints what each runner says and the differences of what failed, and fails if any did or
+#                        if there was nothing to run. Suites: unit, regress, isolation, tap. The server is started for the
+#                        suites that need it.
+#   server_survived      fails, and shows why, if the log of the current server tells of a crash
+#
+# REGRESS and ISOLATION choose tests of those suites, TAP (test/t/x.pl ..) those of tap.
+
+make_variable()
+{
+    make -C "$TA_TOP" --no-print-directory -s "print-$1"
+}
+
+run_unit()
+{
+    local build=$TA_TOP/build/unit
+    cmake -S "$TA_TOP" -B "$build" -DPG_CONFIG="$PG_CONFIG" >"$TA_DIR/cmake.log" || { cat "$TA_DIR/cmake.log"; return 1; }
+    cmake --build "$build" --target unit_tests -j "$(nproc)" >"$TA_DIR/cmake.log" 2>&1 ||
+        { cat "$TA_DIR/cmake.log"; return 1; }
+    ctest --test-dir "$build" --output-on-failure --no-tests=error
+}
+
+# A worker that crashes takes the server through a restart, which a test can outlive without noticing.
+server_survived()
+{
+    if grep -E 'PANIC|TRAP:|was terminated by signal|terminating any other active server' "$TA_LOG"; then
+        echo "the server crashed during these tests:"
+        grep -E -B 5 -A 20 -m 1 'PANIC|TRAP:|was terminated by signal' "$TA_LOG"
+        return 1
+    fi
+}
+
+# run_pg_regress RUNNER DIRECTORY EXTRA.. -- TEST..: on the running throw-away server, from a copy, as its user: a
+# checkout that belongs to someone else is not writable for that user, and may not even be readable.
+run_pg_regress()
+{
+    local runner=$1 work=$2
+    shift 2
+    if [ "$(id -u)" -eq 0 ]; then
+        chown -R postgres "$work"
+    fi
+    if ! (cd "$work" && as_server_user "$runner" --inputdir="$work" --outputdir="$work/out" --bindir="$BINDIR" \
+            --host="$PGHOST" --port="$PGPORT" --user="$PGUSER" "$@"); then
+        if [ -s "$work/out/regression.diffs" ]; then
+            cat "$work/out/regression.diffs"
+        fi
+        return 1
+    fi
+    server_survived
+}
+
+run_regress()
+{
+    local tests test work=$TA_DIR/regress
+    read -r -a tests <<<"${REGRESS:-$(make_variable REGRESS)}"
+    mkdir -p "$work/out"
+    cp -R "$TA_TOP/sql" "$TA_TOP/expected" "$work/"
+    # pg_regress stops altogether where an expected file is missing; with an empty one the test fails with its whole output.
+    for test in "${tests[@]}"; do
+        [ -e "$work/expected/$test.out" ] || : >"$work/expected/$test.out"
+    done
+    run_pg_regress "$PGXS_DIR/src/test/regress/pg_regress" "$work" \
+        --dbname=contrib_regression --load-extension=pg_readmodel "${tests[@]}"
+}
+
+run_isolation()
+{
+    local tests work=$TA_DIR/isolation
+    read -r -a tests <<<"${ISOLATION:-$(make_variable ISOLATION)}"
+    cp -R "$TA_TOP/test/isolation" "$work"
+    mkdir -p "$work/out"
+    run_pg_regress "$PGXS_DIR/src/test/isolation/pg_isolation_regress" "$work" \
+        --dbname=isolation_regression --load-extension=pg_readmodel "${tests[@]}"
+}
+
+run_tap()
+{
+    local work=$TA_DIR/tap tests=() test
+    mkdir "$work"
+    cp -R "$TA_TOP/test" "$TA_TOP/README.md" "$work/" # its tutorial is tested too
+    if [ "$(id -u)" -eq 0 ]; then
+        chown -R postgres "$work"
+    fi
+    for test in ${TAP:-"$TA_TOP"/test/t/*.pl}; do
+        tests+=("t/$(basename "$test")")
+    done
+    # The PG* variables of the other suites' server are cleared by PostgreSQL::Test::Utils itself.
+    if ! as_server_user env -C "$work/test" TESTDIR="$work" TMPDIR="$TA_DIR" PATH="$PATH" \
+            PG_REGRESS="$PGXS_DIR/src/test/regress/pg_regress" PG_CONFIG="$PG_CONFIG" \
+            prove --timer -I "$PGXS_DIR/src/test/perl" -I "$work/test" "${tests[@]}"; then
+        for test in "$work"/tmp_check/log/regress_log_*; do
+            # prove has named the tests that failed; a log of a test that passed says so in its last lines.
+            if grep -qE '^not ok|# *Looks like|died|Bail out' "$test" || ! grep -qE '^(\[.*\])? *(ok|1\.\.)' "$test"; then
+                echo "--- $(basename "$test") (end)"
+                tail -n 60 "$test"
+            fi
+        done
+        return 1
+    fi
+}
+
+present()
+{
+    case $1 in
+        unit) compgen -G "$TA_TOP/test/unit/*.cpp" ;;
+        regress) compgen -G "$TA_TOP/sql/*.sql" ;;
+        isolation) compgen -G "$TA_TOP/test/isolation/specs/*.spec" ;;
+        tap) compgen -G "$TA_TOP/test/t/*.pl" ;;
+        *) echo "unknown suite \"$1\": TESTS takes unit, regress, isolation, tap" >&2; exit 2 ;;
+    esac >/dev/null
+}
+
+run_suites()
+{
+    local suite started='' failed=() ran=()
+    for suite in "$@"; do
+        if ! present "$suite"; then
+            echo "=== $suite: there are no tests of this kind"
+            continue
+        fi
+        echo "=== $suite"
+        if [[ $suite =~ ^(regress|isolation)$ && -z $started ]]; then
+            throwaway_start
+            started=yes
+        fi
+        ran+=("$suite")
+        "run_$suite" || failed+=("$suite")
+    done
+    if [ ${#failed[@]} -gt 0 ]; then
+        echo "FAILED: ${failed[*]}"
+        return 1
+    fi
+    if [ ${#ran[@]} -eq 0 ]; then
+        echo "FAILED: no suite has any test"
+        return 1
+    fi
+    echo "All tests passed: ${ran[*]}"
+}
