@@ -118,8 +118,9 @@ SHLIB_LINK   = -lstdc++
 # With SANITIZE=1 the library loads only into a server that has libasan preloaded: test/tools/check-asan.sh does that.
 ifneq (,$(SANITIZE))
 SANITIZERS   = -fsanitize=address,undefined,float-cast-overflow,float-divide-by-zero
+# PostgreSQL's -fwrapv defines what a signed overflow does, and so nothing would report one.
 # The added branches make GCC see uses of what is not initialised where there are none.
-PG_CXXFLAGS += -O1 -g -fno-omit-frame-pointer -DREADMODEL_ASSERT -Wno-maybe-uninitialized $(SANITIZERS)
+PG_CXXFLAGS += -O1 -g -fno-omit-frame-pointer -fno-wrapv -DREADMODEL_ASSERT -Wno-maybe-uninitialized $(SANITIZERS)
 SHLIB_LINK  += $(SANITIZERS)
 endif
 

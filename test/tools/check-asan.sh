@@ -35,7 +35,5 @@ throwaway_configure "fsync = off"
 status=0
 # shellcheck disable=SC2086
 run_suites ${TESTS:-regress isolation tap} || status=1
-# The last processes report when they end.
-ta_stop_all INT
 no_reports || status=1
 exit "$status"

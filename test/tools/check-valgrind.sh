@@ -36,6 +36,5 @@ throwaway_configure "fsync = off" "jit = off" # its compiler takes minutes
 status=0
 # shellcheck disable=SC2086
 run_suites ${TESTS:-regress tap} || status=1
-ta_stop_all INT
 no_reports || status=1
 exit "$status"

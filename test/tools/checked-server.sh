@@ -4,7 +4,7 @@
 #   checked_server 'LINE'..   puts these lines of shell before the start of every server of the current installation, which must
 #                             be a private copy; they may set an array "checker" of words to put before the program
 #   reports                   the directory to which the checker must write, one file a process, and nothing if all is well
-#   no_reports                fails, and prints them, if there are any
+#   no_reports                stops the servers; fails, and prints the reports, if there are any
 #
 # The program is replaced by a script that becomes it, so pg_ctl, signals and the TAP tests' own servers work as ever.
 # shellcheck disable=SC2016 # the lines are for that script
@@ -46,9 +46,27 @@ keep_our_leaks()
     done
 }
 
+# A process reports its leaks when all else is over: the postmaster has removed postmaster.pid by then. Each has its server's
+# directory as its current one.
+stop_checked_servers()
+{
+    local directory waited=0 left=yes
+    ta_stop_all INT
+    while [ -n "$left" ]; do
+        left=
+        for directory in /proc/[0-9]*/cwd; do
+            [[ $(readlink "$directory" 2>/dev/null) != "$TA_DIR"/* ]] || left=$directory
+        done
+        [ -z "$left" ] || sleep 0.1
+        waited=$((waited + 1))
+        [ "$waited" -lt 1200 ] || { echo "a process of a server does not end: $left" >&2; return 1; }
+    done
+}
+
 no_reports()
 {
     local files=() file
+    stop_checked_servers || return 1
     keep_our_leaks
     mapfile -t files < <(find "$reports" -type f -size +0 | sort)
     [ ${#files[@]} -gt 0 ] || return 0
