@@ -72,7 +72,7 @@ no_reports()
     [ ${#files[@]} -gt 0 ] || return 0
     echo "=== reports of ${#files[@]} processes; what they found:"
     # The same fault shows in many processes: each once, with its count, and then the first reports as they are.
-    cat "${files[@]}" | grep -hE 'runtime error: |^SUMMARY: |^(Direct|Indirect) leak|^==[0-9]+== [A-Z]' |
+    cat "${files[@]}" | grep -hE 'runtime error: |^SUMMARY: |^(Direct|Indirect) leak|definitely lost|^==[0-9]+== [A-Z]' |
         sed -E 's/^==[0-9]+== //; s/0x[0-9a-f]+/0x../g' | sort | uniq -c | sort -rn | head -n 40 || true
     for file in "${files[@]:0:5}"; do
         echo "--- $(basename "$file")"
