@@ -1,5 +1,8 @@
 #include "source/settled_position.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace source
 {
 
@@ -7,8 +10,7 @@ void SettledPosition::raise_edge(Position position)
 {
     if (before(settled_edge, position))
         settled_edge = position;
-    if (mark && settled_edge && mark->high <= *settled_edge)
-        mark.reset();
+    std::erase_if(marks, [&](const Mark &mark) { return settled_edge && mark.high <= *settled_edge; });
 }
 
 // The positions between the edge and `up_to`, which is proved, are missing under a snapshot that is younger than the proof.
@@ -31,13 +33,31 @@ void SettledPosition::forget_hole_of(Position position)
 
 void SettledPosition::refresh(Witness &witness)
 {
-    if (!mark)
-        return;
-    std::erase_if(mark->holders, [&](const Holder &holder) { return witness.ended(holder); });
-    if (!mark->holders.empty())
-        return;
-    proven = mark->high;
-    mark.reset();
+    for (Mark &mark : marks)
+    {
+        std::erase_if(mark.holders, [&](const Holder &holder) { return witness.ended(holder); });
+        mark.tests++;
+    }
+    const auto last_proved =
+        std::find_if(marks.rbegin(), marks.rend(), [](const Mark &mark) { return mark.holders.empty(); });
+    if (last_proved != marks.rend())
+    {
+        prove(last_proved->high);
+        marks.erase(marks.begin(), last_proved.base());
+    }
+    // The older of two marks is of no more use once nobody but its own holders is left of the younger one.
+    for (std::size_t i = 1; i < marks.size();)
+        if (std::includes(marks[i - 1].holders.begin(), marks[i - 1].holders.end(), marks[i].holders.begin(),
+                          marks[i].holders.end()))
+            marks.erase(marks.begin() + static_cast<std::ptrdiff_t>(i) - 1);
+        else
+            i++;
+}
+
+void SettledPosition::prove(Position high)
+{
+    if (before(proven, high))
+        proven = high;
 }
 
 MaybePosition SettledPosition::first_hole() const
@@ -46,7 +66,7 @@ MaybePosition SettledPosition::first_hole() const
 }
 
 // Returns true if the mark was proved at once, because nobody holds the lock.
-bool SettledPosition::take_mark(MaybePosition hole, Witness &witness)
+bool SettledPosition::take_mark(Witness &witness)
 {
     // H first, then the holders: see the proof.
     const Position high = witness.last_drawn();
@@ -55,16 +75,20 @@ bool SettledPosition::take_mark(MaybePosition hole, Witness &witness)
     lookup_count++;
     if (holders.empty())
     {
-        if (before(proven, high))
-            proven = high;
+        prove(high);
+        marks.clear(); // whoever held them up has ended as well
         return true;
     }
-    mark = Mark{hole, high, std::move(holders)};
+    std::sort(holders.begin(), holders.end());
+    if (marks.size() == most_marks)
+        marks.pop_back();
+    marks.push_back(Mark{first_hole(), high, std::move(holders), 0});
     return false;
 }
 
 SettledPosition::Verdict SettledPosition::judge(std::span<const Position> positions, bool exhausted, Witness &witness)
 {
+    lookups_before_judging = lookup_count;
     std::size_t settled = 0;
     for (const Position position : positions)
     {
@@ -88,22 +112,32 @@ SettledPosition::Verdict SettledPosition::judge(std::span<const Position> positi
         return {settled, false};
 
     // A hole, or nothing to stand on yet.
-    const MaybePosition hole = first_hole();
-    if (mark && (all || positions[settled] <= mark->high))
-    {
-        mark->hole = hole;
+    if (marks.empty())
+        return {settled, take_mark(witness)};
+    marks.front().hole = first_hole();
+    const Mark &youngest = marks.back();
+    // Holes that no mark covers need one: at once if nothing can be settled without it, else when the marks that are there take
+    // their time, so that whoever begins from now on does not hold up these holes too.
+    const bool first_is_covered = all || positions[settled] <= youngest.high;
+    const bool all_are_covered = all || positions.back() <= youngest.high;
+    if (first_is_covered && (all_are_covered || youngest.tests < tests_before_another || marks.size() == most_marks))
         return {settled, false};
-    }
-    mark.reset();
-    return {settled, take_mark(hole, witness)};
+    return {settled, take_mark(witness)};
+}
+
+std::int64_t SettledPosition::lookups_of_batch()
+{
+    return lookups_before_judging - std::exchange(lookups_accounted_for, lookups_before_judging);
 }
 
 void SettledPosition::settle_unread(Witness &witness)
 {
     refresh(witness);
-    const Position high = mark ? mark->high : witness.last_drawn();
-    if (!mark && (!settled_edge || *settled_edge < high))
-        take_mark(first_hole(), witness);
+    const Position high = witness.last_drawn();
+    const bool uncovered =
+        marks.empty() ? !settled_edge || *settled_edge < high : marks.back().high < high && marks.size() < most_marks;
+    if (uncovered)
+        take_mark(witness);
     if (proven)
         raise_edge(*proven);
 }

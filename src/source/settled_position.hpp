@@ -19,6 +19,12 @@
 //    The order matters twice. Holders before H: a writer could take the lock and draw in between, and be missed. Snapshot before
 // the end of the holders is seen: what they committed in between would be missing from the page, and look dead.
 //
+// Several marks can be pending: while a long writer holds up the first one, later ones keep account of the holes that came up since,
+// so that these wait for those who were open when they were seen, and not for whoever begins before the long writer ends. Each mark
+// has a proof of its own, so any of them may be dropped at any time. A holder of a mark that is still open when a younger one is
+// taken is a holder of the younger one too: the marks' holders are nested, and an older mark whose holders are all that is left of
+// the younger one's is dropped. So there are about as many marks as there are long writers.
+//
 // Runs without holes need no mark: if every number up to the edge is settled and the next ones are visible under one snapshot,
 // they are settled as well, since no other transaction can commit an event at a position that is taken.
 //
@@ -33,6 +39,7 @@
 
 #include "source/position.hpp"
 
+#include <compare>
 #include <cstddef>
 #include <deque>
 #include <span>
@@ -48,6 +55,8 @@ struct Holder
     std::int32_t backend = 0;
     std::uint32_t transaction = 0;
     std::int64_t deadline = 0;
+
+    friend auto operator<=>(const Holder &, const Holder &) = default;
 };
 
 // What the proof asks of the server.
@@ -70,10 +79,15 @@ class SettledPosition
 public:
     struct Mark
     {
-        MaybePosition hole; // the first position that is missing; empty before the first event is settled
-        Position high;      // H
-        std::vector<Holder> holders;
+        MaybePosition hole;          // the first position that is missing; empty before the first event is settled
+        Position high;               // H
+        std::vector<Holder> holders; // who has not ended yet, sorted
+        int tests = 0;
     };
+    static constexpr std::size_t most_marks = 16;
+
+    // So often a mark is tested before another is taken beside it. Looking into the lock table costs much more than a test.
+    static constexpr int tests_before_another = 8;
 
     // Positions that were passed over for good, both ends included.
     struct DeadHole
@@ -92,35 +106,46 @@ public:
     // `edge`: everything at or below it is known to be settled (a stored checkpoint); empty: nothing is known.
     explicit SettledPosition(MaybePosition edge = std::nullopt) : settled_edge(edge) {}
 
-    // Tests the pending mark. Call it before the snapshot of the page is taken, in a transaction without an xid.
+    // Tests the pending marks. Call it before the snapshot of the page is taken, in a transaction without an xid.
     void refresh(Witness &witness);
 
     // Judges a page: the visible positions above some cursor at or below the edge, in order, read under a snapshot that was taken
-    // after refresh(). `exhausted`: nothing visible lies above the last one. Takes a mark at the first hole.
+    // after refresh(). `exhausted`: nothing visible lies above the last one. Takes a mark at the first hole,
+    // and another for later ones when it pends for long.
     Verdict judge(std::span<const Position> positions, bool exhausted, Witness &witness);
 
     // Settles without reading: for a source that nobody tails. Readers take their snapshot after they have seen edge().
     void settle_unread(Witness &witness);
 
     MaybePosition edge() const { return settled_edge; }
-    const std::optional<Mark> &pending() const { return mark; }
+    // The mark that holds up the first hole; nullptr: none is pending.
+    const Mark *pending() const { return marks.empty() ? nullptr : &marks.front(); }
+    // H of the youngest mark that is pending.
+    MaybePosition highest_marked() const { return marks.empty() ? std::nullopt : MaybePosition(marks.back().high); }
     // The dead holes that were passed last, oldest first.
     const std::deque<DeadHole> &dead_holes() const { return dead; }
     // An event has turned up at `position`, and that is known now.
     void forget_hole_of(Position position);
+    // How often the lock table was looked into.
     std::int64_t lookups() const { return lookup_count; }
+    // What was judged last is applied: how many look-ups that took since this was called last. One that judge() made there and then
+    // serves the events after these.
+    std::int64_t lookups_of_batch();
 
 private:
-    bool take_mark(MaybePosition hole, Witness &witness);
+    bool take_mark(Witness &witness);
+    void prove(Position high);
     MaybePosition first_hole() const;
     void raise_edge(Position position);
     void pass_hole(Position up_to);
 
     MaybePosition settled_edge;
-    MaybePosition proven; // H of a proved mark: settled under snapshots taken from then on
-    std::optional<Mark> mark;
+    MaybePosition proven;    // H of a proved mark: settled under snapshots taken from then on
+    std::vector<Mark> marks; // that are pending, oldest first: H rises
     std::deque<DeadHole> dead;
     std::int64_t lookup_count = 0;
+    std::int64_t lookups_before_judging = 0;
+    std::int64_t lookups_accounted_for = 0;
 };
 
 } // namespace source

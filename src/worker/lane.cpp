@@ -95,8 +95,8 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
         throw SourceChanged{};
     const MaybePosition edge_before = settled.edge();
     settled.refresh(witness);
-    // A mark that is proved at once calls for another snapshot. Under load that can happen again: what is settled by then is
-    // enough to go on with.
+    // A mark that is proved at once calls for another snapshot. The second page has everything that the first one showed settled;
+    // what it shows beyond that is the next step's.
     for (int attempt = 0;; attempt++)
     {
         const pg::FreshSnapshot snapshot;
@@ -105,7 +105,7 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
             witness.seen(page.last());
         const bool undrawn = leave_out_undrawn(page);
         const source::SettledPosition::Verdict verdict = settled.judge(page.positions(), page.exhausted(), witness);
-        if (verdict.read_again && attempt < 3)
+        if (verdict.read_again && attempt == 0)
         {
             page.free();
             continue;
@@ -117,14 +117,24 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
             settled = source::SettledPosition(edge_before);
             throw SourceChanged{};
         }
-        const bool caught_up = !undrawn && (page.exhausted() || verdict.settled < page.size());
+        const bool caught_up = !undrawn && !verdict.read_again && (page.exhausted() || verdict.settled < page.size());
         page.truncate(verdict.settled);
         reading = false;
+        if (!page.empty())
+            tell_batch(page, settled.lookups_of_batch());
         fold(page, caught_up, settled.edge());
-        const Page result{page.size(), caught_up};
+        const Page result{page.size(), caught_up, verdict.read_again};
         page.free();
         return result;
     }
+}
+
+// For whoever measures: source_status() has the sums.
+void Lane::tell_batch(const source::EventPage &page, std::int64_t lookups) const
+{
+    if (message_level_is_interesting(DEBUG1))
+        pg::log(DEBUG1, "a batch of source " + pg::shown(source.name) + ": " + std::to_string(page.size()) +
+                            " events, " + std::to_string(lookups) + " lock look-ups");
 }
 
 // A position that is visible was drawn before it became so. One above the last number drawn was not drawn at all: the sequence
@@ -158,7 +168,7 @@ Lane::Page Lane::fold_up_to(const MaybePosition &settled, int limit)
     source::EventPage page = reader.read(cursor(), settled, limit);
     reading = false;
     fold(page, page.exhausted(), settled);
-    const Page result{page.size(), page.exhausted()};
+    const Page result{page.size(), page.exhausted(), false};
     page.free();
     return result;
 }

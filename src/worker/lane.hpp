@@ -60,7 +60,8 @@ public:
     struct Page
     {
         size_t events = 0;
-        bool caught_up = false; // nothing settled lies unread above the cursor
+        bool caught_up = false;  // nothing settled lies unread above the cursor
+        bool read_again = false; // what is left of the page was settled after its snapshot was taken
     };
 
     // Tail: reads what is visible above the cursor, as far as `settled` can prove it now.
@@ -106,6 +107,7 @@ public:
 
 private:
     void fold(const source::EventPage &page, bool caught_up, const MaybePosition &settled);
+    void tell_batch(const source::EventPage &page, std::int64_t lookups) const;
     bool leave_out_undrawn(source::EventPage &page) const;
     void flush_member(Member &member);
     static void blame(Member &member, const pg::PgError &error);

@@ -83,7 +83,7 @@ void publish(const source::EventSource &source, const source::SettledPosition &s
     TimestampTz oldest = 0;
     const std::optional<SourceSlot> before = source_snapshot(source.id);
     const std::int64_t pending_for = before && before->pending ? GetCurrentTimestamp() - before->pending_since : 0;
-    if (const auto &mark = settled.pending())
+    if (const source::SettledPosition::Mark *const mark = settled.pending())
         for (const source::Holder &holder : mark->holders)
         {
             if (holder.deadline != 0)
@@ -106,16 +106,14 @@ void publish(const source::EventSource &source, const source::SettledPosition &s
     if (source::before(slot->floor.get(), settled.edge()))
         slot->floor.set(settled.edge());
     const bool was_pending = slot->pending;
-    slot->pending = settled.pending().has_value();
+    slot->pending = settled.pending() != nullptr;
     if (slot->pending)
     {
-        // Under load a mark follows upon the other with never a moment without: each begins anew.
+        // Under load a mark follows upon the other with never a moment without: each hole begins anew.
         const int64 hole = settled.pending()->hole.value_or(PG_INT64_MIN);
-        const int64 high = settled.pending()->high;
-        if (!was_pending || slot->pending_hole != hole || slot->pending_high != high)
+        if (!was_pending || slot->pending_hole != hole)
             slot->pending_since = GetCurrentTimestamp();
         slot->pending_hole = hole;
-        slot->pending_high = high;
         slot->blocked_start = oldest != 0 ? oldest : slot->pending_since;
     }
     slot->blockers = blockers;

@@ -95,8 +95,7 @@ struct SourceSlot
     SharedPosition settled;
     bool pending;       // a mark waits for its holders
     int64 pending_hole; // the first missing position
-    int64 pending_high; // H of the mark
-    TimestampTz pending_since;
+    TimestampTz pending_since; // since when that hole
     int blockers;                       // how many transactions hold the mark up
     int blocked_by[max_shown_blockers]; // their pids; 0: a prepared transaction
     TimestampTz blocked_start;          // when the oldest of them began

@@ -32,8 +32,8 @@ bool TailWorker::rewound(TailSource &tail)
     MaybePosition highest = tail.highest_drawn;
     if (source::before(highest, tail.settled.edge()))
         highest = tail.settled.edge();
-    if (tail.settled.pending() && source::before(highest, tail.settled.pending()->high))
-        highest = tail.settled.pending()->high;
+    if (source::before(highest, tail.settled.highest_marked()))
+        highest = tail.settled.highest_marked();
     const bool new_files = tail.highest_drawn && sequence_file != tail.sequence_file && table_files != tail.table_files;
     tail.sequence_file = sequence_file;
     tail.table_files = table_files;

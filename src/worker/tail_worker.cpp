@@ -261,7 +261,7 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
             const pg::Spi spi;
             page = tail.lane.fold_settled(tail.settled, tail.witness, settings::batch_size);
             // With more to read at once, states are written as seldom as in a rebuild, but soon enough to be seen.
-            flushed = page.caught_up || tail.lane.stopped() ||
+            flushed = page.caught_up || page.read_again || tail.lane.stopped() ||
                       GetCurrentTimestamp() - tail.flushed_at > backlog_flush_us ||
                       tail.lane.bytes() > static_cast<size_t>(settings::state_cache) * 1024;
             if (flushed)

@@ -2,7 +2,8 @@
 // below what was settled.
 //
 // Seen to fail: with the holders collected before H is read (take_mark), with the mark tested after the page was read (refresh after
-// the snapshot), with a run of events continued over a hole (judge), and with a left edge assumed where nothing was applied yet.
+// the snapshot), with a run of events continued over a hole (judge), with a left edge assumed where nothing was applied yet, with a
+// proved mark taken for the proof of a younger one (refresh), and, for the stall, with one mark at a time (judge).
 
 #include "source/settled_position.hpp"
 
@@ -200,16 +201,17 @@ TEST(SettledPosition, SettlesWithoutReadingWhenNobodyTails)
 namespace
 {
 
-// A witness whose answers a test sets.
+// A witness whose answers a test sets: everyone has ended, or only those who are named.
 struct Fixed final : Witness
 {
     Position last_drawn() override { return high; }
     void announce(Position) override {}
     std::vector<Holder> holders() override { return held; }
-    bool ended(const Holder &) override { return over; }
+    bool ended(const Holder &holder) override { return over || gone.contains(holder.transaction); }
 
     Position high = 0;
     std::vector<Holder> held;
+    std::set<std::uint32_t> gone;
     bool over = false;
 };
 
@@ -284,4 +286,108 @@ TEST(SettledPosition, AHoleThatFillsWhileItsMarkPendsIsAppliedAtOnce)
     const std::vector<Position> after{4, 5};
     EXPECT_EQ(settled.judge(after, true, witness).settled, 2u);
     EXPECT_FALSE(settled.pending());
+}
+
+TEST(SettledPosition, AHoleWaitsForThoseWhoWereOpenWhenItWasSeenAndForNobodyElse)
+{
+    // Writer 1 is open at 2 for long. Meanwhile 4 is rolled back, and then writer 2 draws 6 and stays open too.
+    Fixed witness;
+    witness.high = 3;
+    witness.held = {Holder{1, 1, 0}};
+    SettledPosition settled(1);
+    EXPECT_EQ(settled.judge(std::vector<Position>{3}, true, witness).settled, 0u);
+    witness.high = 5;
+    const std::vector<Position> seen{3, 5};
+    for (int test = 0; test < SettledPosition::tests_before_another; test++)
+    {
+        settled.refresh(witness);
+        EXPECT_EQ(settled.judge(seen, true, witness).settled, 0u);
+    }
+    EXPECT_EQ(settled.lookups(), 2);
+    witness.high = 7;
+    witness.held.push_back(Holder{2, 2, 0});
+    const std::vector<Position> later{3, 5, 7};
+    for (int test = 0; test < 3 * SettledPosition::tests_before_another; test++)
+    {
+        settled.refresh(witness);
+        EXPECT_EQ(settled.judge(later, true, witness).settled, 0u);
+    }
+    EXPECT_EQ(settled.lookups(), 3);
+    EXPECT_EQ(settled.pending()->hole, 2);
+    EXPECT_EQ(settled.pending()->holders.size(), 1u);
+
+    witness.gone = {1};
+    settled.refresh(witness);
+    EXPECT_EQ(settled.judge(later, true, witness).settled, 2u) << "4 is dead, whatever writer 2 does";
+    EXPECT_EQ(settled.edge(), 5);
+    EXPECT_EQ(settled.pending()->hole, 6);
+    witness.gone = {1, 2};
+    settled.refresh(witness);
+    EXPECT_EQ(settled.judge(std::vector<Position>{7}, true, witness).settled, 1u);
+}
+
+TEST(SettledPosition, ManyShortWritersBesideALongOneMakeFewMarks)
+{
+    Fixed witness;
+    SettledPosition settled(1);
+    std::vector<Position> visible;
+    Position next = 3;
+    for (std::uint32_t writer = 10; writer < 3000; writer++)
+    {
+        visible.push_back(next); // every other number was rolled back
+        next += 2;
+        witness.high = next;
+        witness.held = {Holder{1, 1, 0}, Holder{2, writer, 0}};
+        witness.gone.insert(writer - 2);
+        settled.refresh(witness);
+        ASSERT_EQ(settled.judge(visible, true, witness).settled, 0u);
+    }
+    EXPECT_LE(settled.lookups(), 3000 / SettledPosition::tests_before_another + 2);
+    witness.gone.insert(2998);
+    witness.held = {Holder{1, 1, 0}, Holder{2, 2999, 0}};
+    settled.refresh(witness);
+    witness.gone.insert(1);
+    settled.refresh(witness);
+    // All but what came during the last tests.
+    EXPECT_GE(settled.judge(visible, true, witness).settled,
+              visible.size() - 2 * SettledPosition::tests_before_another - 4);
+}
+
+TEST(SettledPosition, MarksByTimeAreProvedInTheirOrder)
+{
+    // Without a sequence each mark has a deadline of its own: none may be dropped in favour of a younger one for ever.
+    struct Clock final : Witness
+    {
+        Position last_drawn() override { return high; }
+        std::vector<Holder> holders() override { return {Holder{0, 0, now + 50}}; }
+        bool ended(const Holder &holder) override { return now >= holder.deadline; }
+        Position high = 0;
+        std::int64_t now = 0;
+    } clock;
+    SettledPosition settled(1);
+    std::vector<Position> visible;
+    for (; clock.now < 1000; clock.now++)
+    {
+        clock.high = 3 + 2 * clock.now;
+        visible.push_back(clock.high);
+        settled.refresh(clock);
+        const auto verdict = settled.judge(visible, true, clock);
+        visible.erase(visible.begin(), visible.begin() + static_cast<std::ptrdiff_t>(verdict.settled));
+        ASSERT_LE(visible.size(), 70u) << "at " << clock.now;
+    }
+}
+
+TEST(SettledPosition, ALookupCountsForTheBatchThatItSettled)
+{
+    Fixed witness;
+    witness.high = 7;
+    witness.held = {Holder{1, 1, 0}};
+    SettledPosition settled(1);
+    EXPECT_EQ(settled.judge(std::vector<Position>{2, 4}, true, witness).settled, 1u);
+    EXPECT_EQ(settled.lookups_of_batch(), 0) << "2 needed none";
+    witness.over = true;
+    settled.refresh(witness);
+    EXPECT_EQ(settled.judge(std::vector<Position>{4, 9}, true, witness).settled, 1u);
+    EXPECT_EQ(settled.lookups_of_batch(), 1);
+    EXPECT_EQ(settled.lookups(), 2);
 }
