@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_server make_shop append_orders define_orders wait_ready wait_tail no_tail tail_pid worker_pid reason
-  states_equal_oracle applied_once wait_until equal_up_to append_order);
+  states_equal_oracle applied_once wait_until equal_up_to append_order query_equals_oracle);
 
 # A server that was started, with the given lines in its configuration.
 sub new_server
@@ -156,6 +156,37 @@ sub equal_up_to
             FROM public.events WHERE position <= $position GROUP BY stream_id) oracle USING (id)}),
         $node->safe_psql($database,
             "SELECT count(DISTINCT stream_id), 0 FROM public.events WHERE position <= $position"), $what);
+}
+
+# Every generation of a query that folds orders by stream has all events, each once, and is at the last one. Nobody appends meanwhile.
+sub query_equals_oracle
+{
+    my ($node, $database, $query) = @_;
+    my $head = $node->safe_psql($database, 'SELECT max(position) FROM public.events');
+    my $reached = "bool_and(position = $head AND status = 'ready') FROM readmodel.generations('$query')";
+    wait_until($node, $database, $reached, "$query: all generations are ready and at the last event");
+    # One that moves over nothing of its own stores that later; all events are its own here.
+    my $expected = $node->safe_psql($database, 'SELECT count(*), max(position), count(DISTINCT stream_id), 0 FROM public.events');
+    my $stored = $node->safe_psql($database, qq{
+        SELECT generation, state_table FROM readmodel_catalog.generation JOIN readmodel_catalog.query USING (query_id)
+        WHERE name = '$query' ORDER BY generation});
+    foreach my $row (split /\n/, $stored)
+    {
+        my ($generation, $states) = split /\|/, $row;
+        is($node->safe_psql($database, qq{
+            SELECT events_applied, c.position, instances, (
+                SELECT count(*) FROM $states AS stored
+                FULL JOIN (
+                    SELECT stream_id AS id, jsonb_build_object('orders', count(*), 'total', sum((data ->> 'amount')::bigint),
+                        'positions', jsonb_agg(position ORDER BY position)) AS state, max(position) AS position
+                    FROM public.events GROUP BY stream_id) AS oracle USING (id)
+                WHERE (stored.state::text, stored.position) IS DISTINCT FROM (oracle.state::text, oracle.position))
+            FROM readmodel_catalog.checkpoint AS c
+            JOIN readmodel_catalog.generation AS g USING (generation_id)
+            WHERE g.state_table = '$states'::regclass}),
+            $expected, "$query, generation $generation: events, checkpoint, instances and states are the oracle's");
+    }
+    return;
 }
 
 # One order, and its position.

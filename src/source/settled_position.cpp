@@ -60,6 +60,12 @@ void SettledPosition::prove(Position high)
         proven = high;
 }
 
+void SettledPosition::settle_up_to(const MaybePosition &checkpoint)
+{
+    if (checkpoint)
+        raise_edge(*checkpoint);
+}
+
 MaybePosition SettledPosition::first_hole() const
 {
     return settled_edge ? MaybePosition(*settled_edge + 1) : std::nullopt;

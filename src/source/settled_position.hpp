@@ -109,6 +109,10 @@ public:
     // Tests the pending marks. Call it before the snapshot of the page is taken, in a transaction without an xid.
     void refresh(Witness &witness);
 
+    // A stored checkpoint says that everything at or below it is settled: another session may have got further than this object.
+    // Readers take their snapshot after they have seen that checkpoint.
+    void settle_up_to(const MaybePosition &checkpoint);
+
     // Judges a page: the visible positions above some cursor at or below the edge, in order, read under a snapshot that was taken
     // after refresh(). `exhausted`: nothing visible lies above the last one. Takes a mark at the first hole,
     // and another for later ones when it pends for long.

@@ -95,6 +95,8 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
         throw SourceChanged{};
     const MaybePosition edge_before = settled.edge();
     settled.refresh(witness);
+    // A session may have moved the checkpoint past what this object has settled: what lies between is applied, and no hole.
+    settled.settle_up_to(cursor());
     // A mark that is proved at once calls for another snapshot. The second page has everything that the first one showed settled;
     // what it shows beyond that is the next step's.
     for (int attempt = 0;; attempt++)

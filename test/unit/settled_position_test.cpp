@@ -391,3 +391,17 @@ TEST(SettledPosition, ALookupCountsForTheBatchThatItSettled)
     EXPECT_EQ(settled.lookups_of_batch(), 1);
     EXPECT_EQ(settled.lookups(), 2);
 }
+
+TEST(SettledPosition, WhatAnotherSessionHasAppliedIsNoDeadHole)
+{
+    Fixed witness;
+    witness.high = 9;
+    SettledPosition settled(3);
+    settled.settle_up_to(7);
+    EXPECT_EQ(settled.judge(std::vector<Position>{8, 9}, true, witness).settled, 2u);
+    EXPECT_EQ(settled.edge(), 9);
+    EXPECT_TRUE(settled.dead_holes().empty());
+    EXPECT_EQ(settled.lookups(), 0);
+    settled.settle_up_to(5);
+    EXPECT_EQ(settled.edge(), 9);
+}

@@ -1,4 +1,4 @@
-# catch_up in a session and the workers apply the same events of the same generation: one of them wins each batch, the other goes
+# H9: catch_up in a session and the workers apply the same events of the same generation: one of them wins each batch, the other goes
 # on from there, and neither fails.
 use strict;
 use warnings;
