@@ -26,6 +26,13 @@ void SettledPosition::pass_hole(Position up_to)
         dead.pop_front();
 }
 
+// What is missing up to H is dead: the page's snapshot is younger than the proof.
+void SettledPosition::reach_proof()
+{
+    pass_hole(*proven + 1);
+    raise_edge(*proven);
+}
+
 void SettledPosition::forget_hole_of(Position position)
 {
     std::erase_if(dead, [&](const DeadHole &hole) { return hole.first <= position && position <= hole.last; });
@@ -98,6 +105,8 @@ SettledPosition::Verdict SettledPosition::judge(std::span<const Position> positi
     std::size_t settled = 0;
     for (const Position position : positions)
     {
+        if (proven && *proven < position)
+            reach_proof(); // all that is visible up to there came before
         const bool known = settled_edge && position <= *settled_edge;
         const bool next = settled_edge && position == *settled_edge + 1;
         const bool below_proof = proven && position <= *proven;
@@ -110,10 +119,7 @@ SettledPosition::Verdict SettledPosition::judge(std::span<const Position> positi
 
     const bool all = settled == positions.size();
     if (all && exhausted && proven)
-    {
-        pass_hole(*proven + 1);
-        raise_edge(*proven); // what is missing up to H is dead: this snapshot is younger than the proof
-    }
+        reach_proof();
     if (all && (settled_edge || !exhausted))
         return {settled, false};
 

@@ -142,6 +142,7 @@ private:
     MaybePosition first_hole() const;
     void raise_edge(Position position);
     void pass_hole(Position up_to);
+    void reach_proof();
 
     MaybePosition settled_edge;
     MaybePosition proven;    // H of a proved mark: settled under snapshots taken from then on

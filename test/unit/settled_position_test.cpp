@@ -405,3 +405,20 @@ TEST(SettledPosition, WhatAnotherSessionHasAppliedIsNoDeadHole)
     settled.settle_up_to(5);
     EXPECT_EQ(settled.edge(), 9);
 }
+
+TEST(SettledPosition, WhatFollowsAProvedHoleDirectlyIsSettledWithIt)
+{
+    // 5 was rolled back before the mark was taken; 6 was drawn after it, and 7 belongs to somebody who is open.
+    Fixed witness;
+    witness.high = 5;
+    witness.held = {Holder{1, 1, 0}};
+    SettledPosition settled(1);
+    EXPECT_EQ(settled.judge(std::vector<Position>{3, 4}, true, witness).settled, 0u);
+    witness.high = 8;
+    witness.held = {Holder{2, 2, 0}};
+    witness.gone = {1};
+    settled.refresh(witness);
+    EXPECT_EQ(settled.judge(std::vector<Position>{3, 4, 6, 8}, true, witness).settled, 3u);
+    EXPECT_EQ(settled.edge(), 6);
+    EXPECT_EQ(settled.pending()->hole, 7);
+}
