@@ -2,7 +2,7 @@
 # bench.sh: the figures that the project promises, each with its baseline from the same run. See bench/README.md.
 #
 #   SCALE=0.1            a tenth of the events and shorter runs; the figures are then only a hint
-#   SUITES="rebuild ..." only these of: rebuild, latency, append
+#   SUITES="rebuild ..." only these of: rebuild, latency, append, torture-load
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../test/tools/throwaway-server.sh"
 
 SCALE=${SCALE:-1}
-SUITES=${SUITES:-rebuild latency append}
+SUITES=${SUITES:-rebuild latency append torture-load}
 if ! [[ $SCALE =~ ^[0-9]*\.?[0-9]+$ ]] || [ "$(awk -v s="$SCALE" 'BEGIN { print (s > 0 && s <= 10) }')" != 1 ]; then
     echo "SCALE: \"$SCALE\" is not a number above 0 and up to 10" >&2
     exit 2
@@ -271,6 +271,78 @@ ORDER BY o.name DESC;
 SQL
 }
 
+# --- torture-load: does the tail keep up with writers who take the processors and leave holes ------------------------------
+
+# A sample of the lag several times a second, until the file that ends it is there.
+sample_lag()
+{
+    until [ -e "$TA_DIR/load_ended" ]; do
+        echo "INSERT INTO bench.lag SELECT clock_timestamp(), max(lag) FROM readmodel.status();"
+        sleep 0.1
+    done | on main load
+}
+
+torture_load()
+{
+    local queries=$1 seconds=$2 query log from ratio first last share batches lookups tps
+    new_database load
+    # Each batch tells what it needed; source_status() has the sums.
+    on main postgres -c "ALTER DATABASE load SET log_min_messages = debug1"
+    on main load -o /dev/null -f "$here/shop.sql" -c "SELECT readmodel.create_source('shop', 'shop.events')" \
+        -c 'CREATE SCHEMA bench CREATE TABLE lag (at timestamptz, lag bigint)' \
+        -c "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+            WHERE backend_type = 'pg_readmodel tail' AND datname = 'load'" # the next one has the new setting
+    for query in $(seq "$queries"); do
+        on main load -o /dev/null -c "SELECT readmodel.define_query('customers_$query', 'shop', 'shop.customer(jsonb, jsonb)',
+                                                                    key => \$\$data->>'customer'\$\$)"
+    done
+    for query in $(seq "$queries"); do
+        wait_caught_up load "customers_$query"
+    done
+    log=$TA_LOG
+    from=$(($(stat -c %s "$log") + 1))
+    rm -f "$TA_DIR/load_ended"
+    sample_lag &
+    local sampler=$!
+    pgbench -n -M prepared -c 8 -j 2 -T "$seconds" -f "$here/torture.pgbench" load >"$TA_DIR/pgbench.log" 2>&1 ||
+        { cat "$TA_DIR/pgbench.log" >&2; return 1; }
+    touch "$TA_DIR/load_ended"
+    wait "$sampler"
+    tps=$(sed -n 's/^tps = \([0-9]*\).*/\1/p' "$TA_DIR/pgbench.log")
+    for query in $(seq "$queries"); do
+        wait_caught_up load "customers_$query"
+        on main load -At -c "SELECT CASE WHEN count(*) > 0 THEN 'states of customers_$query that differ: ' || count(*) END
+            FROM readmodel.customers_$query AS s FULL JOIN shop.customer_oracle AS o USING (id)
+            WHERE s.state::text IS DISTINCT FROM o.state::text" >"$TA_DIR/differing"
+        if grep . "$TA_DIR/differing" >&2; then
+            return 1
+        fi
+    done
+    read -r first last ratio <<<"$(on main load -At -F ' ' -c "
+        SELECT first, last, round(last / greatest(first, 1), 2) FROM (
+            SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY lag) FILTER (WHERE quarter = 1)::numeric AS first,
+                   percentile_cont(0.5) WITHIN GROUP (ORDER BY lag) FILTER (WHERE quarter = 4)::numeric AS last
+            FROM (SELECT lag, ntile(4) OVER (ORDER BY at) AS quarter FROM bench.lag) AS sample) AS quarters")"
+    read -r batches share <<<"$(tail -c "+$from" "$log" | grep -o 'a batch of source.*' |
+        awk '{ n++; few += $(NF - 2) <= 1 } END { printf "%d %.1f", n, n ? 100 * few / n : 0 }')"
+    lookups=$(on main load -At -c 'SELECT lock_lookups FROM readmodel.source_status()')
+    echo "$queries live: $tps transactions/s, lag $first events at first, $last at last; $batches batches, $lookups look-ups, $share % of batches with at most one"
+    results -c "INSERT INTO bench.figure (suite, name, measured, unit, baseline_name, baseline, ratio, target, met) VALUES
+        ('torture-load', '8 writers, 10 % rollbacks, $queries live: lag, last quarter', $last, 'events', 'first quarter', $first, $ratio, '<= 2', $ratio <= 2),
+        ('torture-load', '8 writers, 10 % rollbacks, $queries live: batches with at most one lock look-up', $share, '%', 'batches', $batches, NULL, '>= 95 %', $share >= 95)"
+    on main postgres -c 'DROP DATABASE load (FORCE)'
+}
+
+suite_torture_load()
+{
+    local seconds queries
+    seconds=$(scaled 60 8)
+    say "8 writers, every tenth transaction rolled back, $seconds s"
+    for queries in 1 3; do
+        torture_load "$queries" "$seconds"
+    done
+}
+
 # --------------------------------------------------------------------------------------------------------------------------
 
 require_pg_config
@@ -281,6 +353,7 @@ start_servers
 for suite in $SUITES; do
     case $suite in
         rebuild | latency | append) "suite_$suite" ;;
+        torture-load) suite_torture_load ;;
         *) echo "SUITES: unknown suite \"$suite\"" >&2; exit 2 ;;
     esac
 done
