@@ -2,7 +2,8 @@
 # each event's trace carries the updater's text under which it was folded. One that lost its updater stands where it stood.
 #
 # Guards Fold::updater_unchanged, which Lane asks before a fold and again before its commit, and query::definition_unchanged, which is
-# asked when a generation is taken up. TODO
+# asked when a generation is taken up. Seen to fail with
+# updater_unchanged always true.
 use strict;
 use warnings;
 use IPC::Run;

@@ -1,11 +1,12 @@
-# Point 3 of the promises about writers: whoever holds a transaction open holds up only what lies after his own hole, is named, and is
+# Whoever holds a transaction open holds up only what lies after his own hole, is named, and is
 # waited for no longer than he is open; and holes that nobody can fill hold up nothing for longer than those who were open when they
 # were seen.
 #
 # READMODEL_LONG=1 keeps the long writer open for a minute; otherwise he ends when all that has to be seen was seen.
 #
 # Guards SettledPosition: the marks' holders are fixed when they are collected (refresh only takes away), a hole that comes up while a
-# mark pends gets one of its own (judge), and publish(), which names who holds up the first. TODO
+# mark pends gets one of its own (judge), and publish(), which names who holds up the first. Seen to fail with one mark at a
+# time (judge), and without reach_proof() before an event that follows H.
 use strict;
 use warnings;
 use IPC::Run;
