@@ -135,6 +135,8 @@ public:
     // What was judged last is applied: how many look-ups that took since this was called last. One that judge() made there and then
     // serves the events after these.
     std::int64_t lookups_of_batch();
+    // How many of them no batch has used yet.
+    std::int64_t lookups_unused() const { return lookup_count - lookups_accounted_for; }
 
 private:
     bool take_mark(Witness &witness);

@@ -97,8 +97,8 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
     settled.refresh(witness);
     // A session may have moved the checkpoint past what this object has settled: what lies between is applied, and no hole.
     settled.settle_up_to(cursor());
-    // A mark that is proved at once calls for another snapshot. The second page has everything that the first one showed settled;
-    // what it shows beyond that is the next step's.
+    // A mark that is proved at once calls for another snapshot, now or with the next step, which then comes at once. The second page
+    // has everything settled that the first one showed; what it shows beyond that is the next step's.
     for (int attempt = 0;; attempt++)
     {
         const pg::FreshSnapshot snapshot;
@@ -107,7 +107,8 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
             witness.seen(page.last());
         const bool undrawn = leave_out_undrawn(page);
         const source::SettledPosition::Verdict verdict = settled.judge(page.positions(), page.exhausted(), witness);
-        if (verdict.read_again && attempt == 0)
+        // What an earlier mark has settled need not wait for what this one did: that is another batch.
+        if (verdict.read_again && attempt == 0 && (verdict.settled == 0 || settled.lookups_unused() <= 1))
         {
             page.free();
             continue;
