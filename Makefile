@@ -1,6 +1,7 @@
 # pg_readmodel: build, install and test.
 #
-#   make, make install, make installcheck   as every PostgreSQL extension (PGXS); DEBUG=1 for -O0 and assertions
+#   make, make install, make installcheck   as every PostgreSQL extension (PGXS); DEBUG=1 for -O0 and assertions,
+#                    FAULTS=1 for the injection points of test/faults
 #   make check       every test, on a throw-away server; installs the Debian packages that are missing
 #   make check-asan, make check-valgrind   the tests with the sanitizers, and some of them under valgrind
 #   make check-long  all of these
@@ -86,7 +87,9 @@ PGFILEDESC  = "pg_readmodel - read models kept up to date from an event table"
 
 # src/http is a program of its own and src/fold knows nothing of PostgreSQL, but is linked in.
 SOURCE_DIRS := src src/pg src/source src/fold src/query src/worker
-SOURCES     := $(sort $(wildcard $(addsuffix /*.cpp,$(SOURCE_DIRS))))
+# The injection points are in no build that does not ask for them.
+LEFT_OUT    := $(if $(FAULTS),,src/worker/faults.cpp)
+SOURCES     := $(filter-out $(LEFT_OUT),$(sort $(wildcard $(addsuffix /*.cpp,$(SOURCE_DIRS)))))
 OBJS        := $(SOURCES:.cpp=.o)
 
 INSTALL_SCRIPT_SQL := $(EXTENSION)--$(EXTVERSION).sql
@@ -114,6 +117,7 @@ PG_CPPFLAGS += -DREADMODEL_VERSION='"$(EXTVERSION)"'
 PG_CPPFLAGS += -DPGDLLEXPORT='__attribute__((visibility("default")))'
 PG_CXXFLAGS  = -std=c++20 -Wall -Wextra -fvisibility=hidden
 PG_CXXFLAGS += $(if $(DEBUG),-O0 -g -DREADMODEL_ASSERT)
+PG_CXXFLAGS += $(if $(FAULTS),-DREADMODEL_FAULTS)
 SHLIB_LINK   = -lstdc++
 # With SANITIZE=1 the library loads only into a server that has libasan preloaded: test/tools/check-asan.sh does that.
 ifneq (,$(SANITIZE))

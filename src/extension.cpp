@@ -2,6 +2,7 @@
 
 #include "pg/guard.hpp"
 #include "settings.hpp"
+#include "worker/faults.hpp"
 #include "worker/shared.hpp"
 #include "worker/wakeup.hpp"
 #include "worker/worker_process.hpp"
@@ -24,6 +25,9 @@ void _PG_init(void)
             if (preloading)
             {
                 worker::request_shared_memory();
+#ifdef READMODEL_FAULTS
+                worker::faults::request_shared_memory();
+#endif
                 worker::register_launcher();
             }
             worker::install_wakeup();

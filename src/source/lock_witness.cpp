@@ -1,6 +1,7 @@
 #include "source/lock_witness.hpp"
 
 #include "source/position_floor.hpp"
+#include "worker/faults.hpp"
 
 namespace source
 {
@@ -29,7 +30,10 @@ pg::LockHolder lock_holder(const Holder &holder)
 
 Position LockWitness::last_drawn()
 {
-    return source.settle == Settle::gap_timeout ? highest_seen : pg::sequence_last_drawn(source.sequence);
+    const Position high =
+        source.settle == Settle::gap_timeout ? highest_seen : pg::sequence_last_drawn(source.sequence);
+    FAULT_POINT(within_mark);
+    return high;
 }
 
 void LockWitness::announce(Position high)
@@ -61,11 +65,13 @@ std::vector<Holder> LockWitness::holders()
             result.push_back(as_holder(found));
     if (source.settle == Settle::guarded && observer == Observer::tail)
         announce_holders(source.id, result);
+    FAULT_POINT(within_mark);
     return result;
 }
 
 bool LockWitness::ended(const Holder &holder)
 {
+    FAULT_POINT(before_mark_test);
     if (holder.deadline != 0)
         return GetCurrentTimestamp() >= holder.deadline;
     return pg::has_ended(lock_holder(holder));

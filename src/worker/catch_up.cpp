@@ -10,6 +10,7 @@
 #include "query/generation_check.hpp"
 #include "settings.hpp"
 #include "source/source_watch.hpp"
+#include "worker/faults.hpp"
 #include "worker/publish.hpp"
 #include "worker/wakeup.hpp"
 
@@ -135,11 +136,15 @@ bool CatchUp::batch()
                 throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                                 "the sequence of source " + pg::shown(config->name) + " went backwards")
                     .hint("Rebuild the query, once the events and the sequence are as they should be.");
+            FAULT_POINT(before_read);
             page = lane->fold_settled(*settled, *witness, settings::batch_size);
             lane->flush(page.caught_up);
         });
+    FAULT_POINT(before_commit);
     pg::call([] { SPI_commit(); });
+    FAULT_POINT(after_commit);
     lane->committed(false);
+    FAULT_POINT(before_publish);
     announce(page.caught_up);
     const MaybePosition cursor = lane->cursor();
     return page.caught_up || (target && cursor && *cursor >= *target);
@@ -219,6 +224,7 @@ void CatchUp::take_over()
     {
         if (member->generation.phase == query::Phase::live)
             continue;
+        FAULT_POINT(before_takeover);
         as_engine(
             [&]
             {
@@ -226,7 +232,9 @@ void CatchUp::take_over()
                 take_over(*member);
             });
         announce_definitions();
+        FAULT_POINT(before_takeover_commit);
         pg::call([] { SPI_commit(); });
+        FAULT_POINT(after_takeover_commit);
     }
 }
 

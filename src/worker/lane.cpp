@@ -4,6 +4,7 @@
 #include "pg/transaction.hpp"
 #include "query/checkpoint.hpp"
 #include "source/source_watch.hpp"
+#include "worker/faults.hpp"
 
 namespace worker
 {
@@ -90,6 +91,7 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
     // The table is locked first, then the pending mark is tested, then the snapshot is taken: a snapshot from before a rewriting
     // ALTER TABLE shows an empty table, one from before the end of the mark's holders misses what they committed.
     reading = true;
+    FAULT_POINT(before_lock);
     pg::lock_with_inheritors(source.events, AccessShareLock);
     if (source::watched_changed())
         throw SourceChanged{};
@@ -101,7 +103,9 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
     // has everything settled that the first one showed; what it shows beyond that is the next step's.
     for (int attempt = 0;; attempt++)
     {
+        FAULT_POINT(before_snapshot);
         const pg::FreshSnapshot snapshot;
+        FAULT_POINT(after_snapshot);
         source::EventPage page = reader.read(cursor(), std::nullopt, limit);
         if (!page.empty())
             witness.seen(page.last());
@@ -164,10 +168,13 @@ bool Lane::leave_out_undrawn(source::EventPage &page) const
 Lane::Page Lane::fold_up_to(const MaybePosition &settled, int limit)
 {
     reading = true;
+    FAULT_POINT(before_lock);
     pg::lock_with_inheritors(source.events, AccessShareLock);
     if (source::watched_changed())
         throw SourceChanged{};
+    FAULT_POINT(before_snapshot);
     const pg::FreshSnapshot snapshot;
+    FAULT_POINT(after_snapshot);
     source::EventPage page = reader.read(cursor(), settled, limit);
     reading = false;
     fold(page, page.exhausted(), settled);
@@ -213,10 +220,12 @@ void Lane::flush_member(Member &member)
     // Relations are locked before rows of the catalog, as drop_query does it: neither waits for the other in a circle.
     // A rebuild flushes in another transaction than it folds in; it is set aside when the table is locked for long.
     pg::call([&] { LockRelationOid(generation.state_table, RowExclusiveLock); });
+    FAULT_POINT(before_checkpoint);
     // The compare-and-set comes before every write: a second worker waits for it.
     if (!query::move_checkpoint(
             {generation.id, member.stored, member.cursor, member.unflushed_events, member.fold.instance_change()}))
         throw LostCheckpoint{generation.id};
+    FAULT_POINT(after_checkpoint);
     member.fold.write();
     if (!member.fold.updater_unchanged())
         throw UpdaterChanged{generation.id};
@@ -243,6 +252,7 @@ void Lane::blame(Member &member, const pg::PgError &error)
 
 void Lane::flush(bool everything)
 {
+    FAULT_POINT(before_flush);
     // After a flush that was not committed the members flush one by one, so that one that cannot does not hold up the others.
     const bool alone = std::exchange(one_by_one, true);
     const pg::FreshSnapshot snapshot; // the statements take their own, but will not run without one

@@ -16,6 +16,7 @@
 #include "query/generation_check.hpp"
 #include "settings.hpp"
 #include "source/source_watch.hpp"
+#include "worker/faults.hpp"
 #include "worker/publish.hpp"
 #include "worker/wakeup.hpp"
 #include "worker/worker_process.hpp"
@@ -330,6 +331,7 @@ bool RebuildWorker::fold_page(const MaybePosition &settled)
         pg::Transaction transaction;
         process.enter_transaction();
         {
+            FAULT_POINT(before_read);
             const pg::Spi spi;
             page = lane->fold_up_to(settled, settings::batch_size);
         }
@@ -358,11 +360,14 @@ void RebuildWorker::flush()
             const pg::Spi spi;
             lane->flush(true);
         }
+        FAULT_POINT(before_commit);
         transaction.commit();
     }
+    FAULT_POINT(after_commit);
     flushing = flush_alone = false;
     lane->committed(lane->bytes() < static_cast<size_t>(settings::state_cache) * 1024);
     flushed_at = GetCurrentTimestamp();
+    FAULT_POINT(before_publish);
     for (const auto &member : lane->members())
     {
         if (member->stop && member->stop->kind != query::FoldStop::Kind::interrupted)
@@ -427,6 +432,7 @@ void RebuildWorker::leave_those_that_stopped()
 
 void RebuildWorker::hand_over()
 {
+    FAULT_POINT(before_hand_over);
     for (const auto &member : lane->members())
         assign(member->generation.id, Assignment::handed_over);
     lane->members().clear();

@@ -5,6 +5,7 @@
 #include "query/generation_check.hpp"
 #include "settings.hpp"
 #include "source/source_watch.hpp"
+#include "worker/faults.hpp"
 #include "worker/publish.hpp"
 #include "worker/wakeup.hpp"
 
@@ -258,6 +259,7 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
             return {};
         }
         {
+            FAULT_POINT(before_read);
             const pg::Spi spi;
             page = tail.lane.fold_settled(tail.settled, tail.witness, settings::batch_size);
             // With more to read at once, states are written as seldom as in a rebuild, but soon enough to be seen.
@@ -267,8 +269,10 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
             if (flushed)
                 tail.lane.flush(false);
         }
+        FAULT_POINT(before_commit);
         transaction.commit();
     }
+    FAULT_POINT(after_commit);
     if (page.events > 0)
         tail.batches++;
     publish(tail); // what is settled does not depend on what is stored
@@ -276,6 +280,7 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
         return {true};
     tail.lane.committed(!page.caught_up && tail.lane.bytes() < static_cast<size_t>(settings::state_cache) * 1024);
     tail.flushed_at = GetCurrentTimestamp();
+    FAULT_POINT(before_publish);
     after_commit(tail, page.caught_up);
     return {!page.caught_up};
 }
@@ -354,11 +359,14 @@ bool TailWorker::take_over(Member &member)
     {
         pg::Transaction transaction;
         process.enter_transaction();
+        FAULT_POINT(before_takeover);
         {
             const pg::FreshSnapshot snapshot;
             query::take_over(member.generation);
         }
+        FAULT_POINT(before_takeover_commit);
         transaction.commit();
+        FAULT_POINT(after_takeover_commit);
     }
     catch (const pg::Failure &error)
     {
