@@ -1,0 +1,30 @@
+# H3: an error before, within and after the transaction with which a rebuild writes, and at every other point of its work, is
+# tried again; no event is lost, none counts twice, and the status is true on the way.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use ReadModelCluster;
+use ReadModelFaults;
+
+# A flush after every page.
+my $node = fault_server('errors_rebuild', 'readmodel.poll_interval = 100', 'readmodel.batch_size = 100',
+    'readmodel.flush_interval = 10');
+append_orders($node, 'postgres', 500);
+
+foreach my $sqlstate (qw(40001 XX000))
+{
+    foreach my $point (qw(before_read before_lock before_snapshot after_snapshot before_flush before_checkpoint
+        after_checkpoint before_commit after_commit before_publish before_hand_over))
+    {
+        rebuild_begun("$sqlstate at $point");
+        fault($point, 'error', 'rebuild', 1, $sqlstate);
+        release('before_read');
+        wait_fault_used($point, 'rebuild', "$sqlstate at $point: it came by");
+        recovered("$sqlstate at $point");
+        $node->safe_psql('postgres', q{SELECT readmodel.drop_query('orders')});
+    }
+}
+
+$node->stop;
+done_testing();
