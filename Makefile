@@ -20,7 +20,7 @@ OWN_GOALS := check check-long check-asan check-valgrind demo bench packages form
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
 export PG_CONFIG
-export DEBUG KEEP EVENTS SCALE SUITES TESTS TAP
+export DEBUG FAULTS KEEP EVENTS SCALE SUITES TESTS TAP
 
 .PHONY: $(OWN_GOALS)
 .NOTPARALLEL:

@@ -17,9 +17,7 @@ use Time::HiRes qw(usleep);
 use ReadModelCluster;
 
 our @EXPORT = qw(fault_server fault stop_at release disarm wait_stopped wait_fault_used stopped_pid wait_crash
-  truthful wait_truthful recovered settings launcher_pid
-  rebuild_begun
-  statement);
+  truthful wait_truthful recovered settings launcher_pid rebuild_begun newest_states statement);
 
 my ($node, $database);
 
@@ -116,13 +114,21 @@ sub wait_crash
         "EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'pg_readmodel launcher' AND pid <> $launcher)", $what);
 }
 
+# The table of states of the generation that the status speaks of.
+sub newest_states
+{
+    my ($query) = @_;
+    return $node->safe_psql($database,
+        "SELECT readmodel.state_table(name, generation) FROM readmodel.status() WHERE name = '$query'");
+}
+
 # One statement on a fresh connection, so one snapshot: the states are those of exactly the events up to the position that the
 # status names, and "ready" is said only while a process lives that keeps it so, and only of a query whose states may be read.
 # Returns the status, the position and whether that is the last one.
 sub claims
 {
     my ($query) = @_;
-    my $states = $node->safe_psql($database, "SELECT readmodel.state_table('$query')");
+    my $states = newest_states($query);
     return split /\|/, $node->safe_psql($database, qq{
         SELECT s.status, coalesce(s.position, -1), coalesce(s.position, -1) >= coalesce((SELECT max(position) FROM public.events), -1),
             (SELECT count(*) FROM $states FULL JOIN faults.oracle(coalesce(s.position, -1)) oracle USING (id)

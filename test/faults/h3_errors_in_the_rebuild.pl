@@ -12,18 +12,18 @@ my $node = fault_server('errors_rebuild', 'readmodel.poll_interval = 100', 'read
     'readmodel.flush_interval = 10');
 append_orders($node, 'postgres', 500);
 
-foreach my $sqlstate (qw(40001 XX000))
+# A transient error everywhere, another one around the write.
+my @written = qw(before_checkpoint after_checkpoint before_commit after_commit);
+foreach my $fault ((map { "40001 $_" } qw(before_read before_lock before_snapshot after_snapshot before_flush), @written,
+    qw(before_publish before_hand_over)), map { "XX000 $_" } @written)
 {
-    foreach my $point (qw(before_read before_lock before_snapshot after_snapshot before_flush before_checkpoint
-        after_checkpoint before_commit after_commit before_publish before_hand_over))
-    {
-        rebuild_begun("$sqlstate at $point");
-        fault($point, 'error', 'rebuild', 1, $sqlstate);
-        release('before_read');
-        wait_fault_used($point, 'rebuild', "$sqlstate at $point: it came by");
-        recovered("$sqlstate at $point");
-        $node->safe_psql('postgres', q{SELECT readmodel.drop_query('orders')});
-    }
+    my ($sqlstate, $point) = split / /, $fault;
+    rebuild_begun($fault);
+    fault($point, 'error', 'rebuild', 1, $sqlstate);
+    release('before_read');
+    wait_fault_used($point, 'rebuild', "$fault: it came by");
+    recovered($fault);
+    $node->safe_psql('postgres', q{SELECT readmodel.drop_query('orders')});
 }
 
 $node->stop;

@@ -1,6 +1,8 @@
 # H3: an error before, within and after the transaction that writes, and at every other point of a step, is tried again; no event
 # is lost, none counts twice, and the status is true on the way. One that stays is told: a transient one as a stall that ends
 # with its cause, another one in a flush as a failure that ends with retry().
+#
+# Guards Lane::abandon. Seen to fail with member.cursor left where it was.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -13,38 +15,41 @@ append_orders($node, 'postgres', 50);
 define_orders($node, 'postgres');
 wait_ready($node, 'postgres', 'the query becomes ready');
 
-foreach my $sqlstate (qw(40001 XX000))
+# A transient error everywhere, another one around the write.
+my @written = qw(before_checkpoint after_checkpoint before_commit after_commit);
+foreach my $fault ((map { "40001 $_" } qw(before_read before_lock before_snapshot after_snapshot before_flush), @written,
+    'before_publish'), map { "XX000 $_" } @written)
 {
-    foreach my $point (qw(before_read before_lock before_snapshot after_snapshot before_flush before_checkpoint
-        after_checkpoint before_commit after_commit before_publish))
-    {
-        stop_at('before_read', 'tail');
-        append_orders($node, 'postgres', 30);
-        fault($point, 'error', 'tail', 1, $sqlstate);
-        release('before_read');
-        wait_fault_used($point, 'tail', "$sqlstate at $point: it came by");
-        recovered("$sqlstate at $point");
-    }
+    my ($sqlstate, $point) = split / /, $fault;
+    stop_at('before_read', 'tail');
+    append_orders($node, 'postgres', 30);
+    fault($point, 'error', 'tail', 1, $sqlstate);
+    release('before_read');
+    wait_fault_used($point, 'tail', "$fault: it came by");
+    recovered($fault);
+}
 
-    foreach my $point (qw(within_mark before_mark_test))
-    {
-        $node->safe_psql('postgres', q{BEGIN; INSERT INTO public.events (stream_id, type, data)
-            VALUES ('customer 1', 'OrderPlaced', '{"amount": 7}'); PREPARE TRANSACTION 'open'});
-        fault($point, 'error', 'tail', 1, $sqlstate);
-        append_orders($node, 'postgres', 30);
-        wait_fault_used($point, 'tail', "$sqlstate at $point: it came by");
-        $node->safe_psql('postgres', q{COMMIT PREPARED 'open'});
-        recovered("$sqlstate at $point");
-    }
+foreach my $fault ('40001 within_mark', 'XX000 before_mark_test')
+{
+    my ($sqlstate, $point) = split / /, $fault;
+    $node->safe_psql('postgres', q{BEGIN; INSERT INTO public.events (stream_id, type, data)
+        VALUES ('customer 1', 'OrderPlaced', '{"amount": 7}'); PREPARE TRANSACTION 'open'});
+    fault($point, 'error', 'tail', 1, $sqlstate);
+    append_orders($node, 'postgres', 30);
+    wait_fault_used($point, 'tail', "$fault: it came by");
+    $node->safe_psql('postgres', q{COMMIT PREPARED 'open'});
+    recovered($fault);
+}
 
-    foreach my $point (qw(before_takeover before_takeover_commit after_takeover_commit))
-    {
-        fault($point, 'error', 'tail', 1, $sqlstate);
-        $node->safe_psql('postgres', qq{SELECT readmodel.define_query('orders', 'shop', 'public.order_placed(jsonb, jsonb)',
-            key => 'stream', options => '{"version": "$point $sqlstate"}')});
-        wait_fault_used($point, 'tail', "$sqlstate at $point: it came by");
-        recovered("$sqlstate at $point");
-    }
+foreach my $fault ('40001 before_takeover', 'XX000 before_takeover_commit', '40001 after_takeover_commit',
+    'XX000 after_takeover_commit')
+{
+    my ($sqlstate, $point) = split / /, $fault;
+    fault($point, 'error', 'tail', 1, $sqlstate);
+    $node->safe_psql('postgres', qq{SELECT readmodel.define_query('orders', 'shop', 'public.order_placed(jsonb, jsonb)',
+        key => 'stream', options => '{"version": "$fault"}')});
+    wait_fault_used($point, 'tail', "$fault: it came by");
+    recovered($fault);
 }
 
 my $status = q{(SELECT status || ' ' || reason FROM readmodel.status() WHERE name = 'orders')};

@@ -2,11 +2,11 @@
 # The suites, for a script that has sourced throwaway-server.sh, made a server and installed the extension for it.
 #
 #   run_suites SUITE..   runs these, prints what each runner says and the differences of what failed, and fails if any did or
-#                        if there was nothing to run. Suites: unit, regress, isolation, tap. The server is started for the
-#                        suites that need it.
+#                        if there was nothing to run. Suites: unit, regress, isolation, tap, faults. The server is started
+#                        for the suites that need it.
 #   server_survived      fails, and shows why, if the log of the current server tells of a crash
 #
-# REGRESS and ISOLATION choose tests of those suites, TAP (test/t/x.pl ..) those of tap.
+# REGRESS and ISOLATION choose tests of those suites, TAP (test/t/x.pl ..) those of tap or faults.
 
 make_variable()
 {
@@ -75,21 +75,23 @@ run_isolation()
         --dbname=isolation_regression --load-extension=pg_readmodel "${tests[@]}"
 }
 
-run_tap()
+# prove_tests DIRECTORY OPTION..: the TAP tests of test/DIRECTORY, or those that TAP names, with these options for prove.
+prove_tests()
 {
-    local work=$TA_DIR/tap tests=() test
+    local directory=$1 work=$TA_DIR/tap-$1 tests=() test
+    shift
     mkdir "$work"
     cp -R "$TA_TOP/test" "$TA_TOP/README.md" "$work/" # its tutorial is tested too
     if [ "$(id -u)" -eq 0 ]; then
         chown -R postgres "$work"
     fi
-    for test in ${TAP:-"$TA_TOP"/test/t/*.pl}; do
-        tests+=("t/$(basename "$test")")
+    for test in ${TAP:-"$TA_TOP/test/$directory"/*.pl}; do
+        tests+=("$directory/$(basename "$test")")
     done
     # The PG* variables of the other suites' server are cleared by PostgreSQL::Test::Utils itself.
     if ! as_server_user env -C "$work/test" TESTDIR="$work" TMPDIR="$TA_DIR" PATH="$PATH" \
             PG_REGRESS="$PGXS_DIR/src/test/regress/pg_regress" PG_CONFIG="$PG_CONFIG" \
-            prove --timer -I "$PGXS_DIR/src/test/perl" -I "$work/test" "${tests[@]}"; then
+            prove --timer "$@" -I "$PGXS_DIR/src/test/perl" -I "$work/test" "${tests[@]}"; then
         for test in "$work"/tmp_check/log/regress_log_*; do
             # prove has named the tests that failed; a log of a test that passed says so in its last lines.
             if grep -qE '^not ok|# *Looks like|died|Bail out' "$test" || ! grep -qE '^(\[.*\])? *(ok|1\.\.)' "$test"; then
@@ -101,6 +103,25 @@ run_tap()
     fi
 }
 
+run_tap()
+{
+    prove_tests t
+}
+
+# A build of its own with injection points and assertions; the installed one must know nothing of them.
+run_faults()
+(
+    if [ -z "${FAULTS:-}" ] &&
+            grep -aoE -m 1 'readmodel_fault|worker6faults|fault at point' "$PKGLIBDIR/pg_readmodel.so"; then
+        echo "the library has injection points without FAULTS=1"
+        return 1
+    fi
+    # shellcheck source=test/tools/private-build.sh
+    . "$TA_TOP/test/tools/private-build.sh"
+    private_build with-faults FAULTS=1 DEBUG=1
+    prove_tests faults --jobs 2
+)
+
 present()
 {
     case $1 in
@@ -108,7 +129,8 @@ present()
         regress) compgen -G "$TA_TOP/sql/*.sql" ;;
         isolation) compgen -G "$TA_TOP/test/isolation/specs/*.spec" ;;
         tap) compgen -G "$TA_TOP/test/t/*.pl" ;;
-        *) echo "unknown suite \"$1\": TESTS takes unit, regress, isolation, tap" >&2; exit 2 ;;
+        faults) compgen -G "$TA_TOP/test/faults/*.pl" ;;
+        *) echo "unknown suite \"$1\": TESTS takes unit, regress, isolation, tap, faults" >&2; exit 2 ;;
     esac >/dev/null
 }
 

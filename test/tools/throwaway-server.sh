@@ -44,7 +44,7 @@ install_extension()
         sudo=(sudo)
     fi
     make -C "$TA_TOP" --no-print-directory -s -j"$(nproc)" all
-    "${sudo[@]}" make -C "$TA_TOP" --no-print-directory -s PG_CONFIG="$PG_CONFIG" DEBUG="${DEBUG:-}" install
+    "${sudo[@]}" make -C "$TA_TOP" --no-print-directory -s PG_CONFIG="$PG_CONFIG" DEBUG="${DEBUG:-}" FAULTS="${FAULTS:-}" install
 }
 
 as_server_user()
