@@ -1,5 +1,7 @@
 # H3: a rebuild worker is killed before, within and after the transaction that writes, and at every other point of its work,
 # after a part of the rebuild was stored. No event is lost, none counts twice, and the status is true on the way.
+#
+# Guards where a lane goes on (Lane::add). Seen to fail with a generation counted as fresh whatever its checkpoint.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;

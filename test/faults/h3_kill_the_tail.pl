@@ -1,5 +1,8 @@
 # H3: the tail worker is killed before, within and after the transaction that writes, and at every other point of a step.
 # No event is lost, none counts twice, and the status is true on the way.
+#
+# Guards the one transaction that holds states and checkpoint (Lane::flush_member, TailWorker::step_lane). Seen to fail with
+# member.fold.write() called in a transaction of its own, after that of the checkpoint.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;

@@ -1,6 +1,9 @@
 # H4: no read sees "ready", or a position, before the last write behind it is visible on a fresh connection. The worker stands
 # between a write and its commit, between the commit and the announcement, and around the takeover; readiness, status, get and
 # wait_for are asked on fresh connections.
+#
+# Guards the order of commit and publish() in TailWorker::take_over, and "not live" in query/readiness_rule.hpp, of which either
+# suffices. Seen to fail with publish() called before the commit of the takeover and "reached" taken for "live".
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;

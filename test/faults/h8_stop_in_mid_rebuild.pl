@@ -1,5 +1,7 @@
 # H8: SIGTERM at any point of a rebuild ends the worker, and an immediate shutdown the server; the rebuild resumes from what was
 # stored, and no event counts twice.
+#
+# Guards where a lane goes on (Lane::add). Seen to fail with a generation counted as fresh whatever its checkpoint.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
