@@ -1,5 +1,7 @@
 # H3: catch_up ends with an error before, within and after the transaction that writes, and at every other point. The next call,
 # also in the same session, goes on from there: no event is lost, none counts twice.
+#
+# Guards where a lane goes on (Lane::add). Seen to fail with a generation counted as fresh whatever its checkpoint.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;

@@ -29,8 +29,9 @@ private_build()
 
     PG_CONFIG=$root$("$PG_CONFIG" --bindir)/pg_config
     require_pg_config
-    if ! make -C "$root/source" -s -j"$(nproc)" "$@" all >"$log" 2>&1 ||
-            ! make -C "$root/source" -s "$@" install >>"$log" 2>&1; then
+    # Spelled out: "make check PG_CONFIG=.." hands its own down to every make below, over what the environment says.
+    if ! make -C "$root/source" -s -j"$(nproc)" PG_CONFIG="$PG_CONFIG" "$@" all >"$log" 2>&1 ||
+            ! make -C "$root/source" -s PG_CONFIG="$PG_CONFIG" "$@" install >>"$log" 2>&1; then
         cat "$log" >&2
         exit 1
     fi
