@@ -5,6 +5,7 @@
 #   make check       every test, on a throw-away server; installs the Debian packages that are missing
 #   make check-asan, make check-valgrind   the tests with the sanitizers, and some of them under valgrind
 #   make check-long  all of these
+#   make torture     writers, kills and changes of every kind at once, judged by an oracle (SECONDS=60, SEED=n, PLAN=1, KEEP=1)
 #   make demo        the main job, shown on a throw-away server (KEEP=1 leaves it up, EVENTS=file.csv[.gz] uses that log)
 #   make bench       the figures, with their baselines (SCALE=0.1 for a short run)
 #   make packages    only installs the packages
@@ -15,12 +16,14 @@
 PG_CONFIG ?= $(or $(wildcard /usr/lib/postgresql/15/bin/pg_config),pg_config)
 
 # These work before PostgreSQL is installed, so nothing below their branch may ask pg_config anything.
-OWN_GOALS := check check-long check-asan check-valgrind demo bench packages format lint
+OWN_GOALS := check check-long check-asan check-valgrind torture demo bench packages format lint
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
 export PG_CONFIG
-export DEBUG FAULTS KEEP EVENTS SCALE SUITES TESTS TAP
+export DEBUG FAULTS KEEP EVENTS SCALE SUITES TESTS TAP SEED PLAN
+# In bash SECONDS counts up by itself.
+export TORTURE_SECONDS := $(SECONDS)
 
 .PHONY: $(OWN_GOALS)
 .NOTPARALLEL:
@@ -41,6 +44,10 @@ check-valgrind:
 	@test/tools/check-valgrind.sh
 
 check-long: check check-asan check-valgrind
+
+torture:
+	@test/tools/packages.sh build test
+	@test/tools/torture.sh
 
 demo:
 	@test/tools/packages.sh build

@@ -2,7 +2,7 @@
 # The suites, for a script that has sourced throwaway-server.sh, made a server and installed the extension for it.
 #
 #   run_suites SUITE..   runs these, prints what each runner says and the differences of what failed, and fails if any did or
-#                        if there was nothing to run. Suites: unit, regress, isolation, tap, faults. The server is started
+#                        if there was nothing to run. Suites: unit, regress, isolation, tap, faults, torture. The server is started
 #                        for the suites that need it.
 #   server_survived      fails, and shows why, if the log of the current server tells of a crash
 #
@@ -122,6 +122,12 @@ run_faults()
     prove_tests faults --jobs 2
 )
 
+# Twenty seconds of it, with another seed each time, on a server of its own.
+run_torture()
+{
+    TORTURE_SECONDS=20 "$TA_TOP/test/tools/torture.sh"
+}
+
 present()
 {
     case $1 in
@@ -130,7 +136,8 @@ present()
         isolation) compgen -G "$TA_TOP/test/isolation/specs/*.spec" ;;
         tap) compgen -G "$TA_TOP/test/t/*.pl" ;;
         faults) compgen -G "$TA_TOP/test/faults/*.pl" ;;
-        *) echo "unknown suite \"$1\": TESTS takes unit, regress, isolation, tap, faults" >&2; exit 2 ;;
+        torture) compgen -G "$TA_TOP/test/torture/*.pl" ;;
+        *) echo "unknown suite \"$1\": TESTS takes unit, regress, isolation, tap, faults, torture" >&2; exit 2 ;;
     esac >/dev/null
 }
 

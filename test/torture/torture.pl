@@ -1,0 +1,271 @@
+# The torture test; test/tools/torture.sh gives it a server. Writers of every kind append to event tables of every kind while
+# queries are changed and processes are killed; at the end, and all along, an independent oracle says whether every state is right.
+#
+#   Torture::Plan        what every actor will do, decided by the seed before anything runs
+#   Torture::Tables      the event tables                    Torture::Queries     the queries, and what their states must be
+#   Torture::Writers     append                              Torture::Operators   define, drop, pause, ..
+#   Torture::Server      kills, restarts, reloads            Torture::Watch       looks whether what is told is true
+#   Torture::Oracle      compares states with events         Torture::Blame       tells what belongs to a difference
+#   Torture::Session     a connection that comes back, and the diary of what was done
+#   Torture::Tally       whether enough happened
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use IO::Handle;
+use POSIX qw(:sys_wait_h);
+use Time::HiRes qw(sleep time);
+use Torture::Blame;
+use Torture::Operators;
+use Torture::Oracle;
+use Torture::Plan;
+use Torture::Queries;
+use Torture::Server;
+use Torture::Session;
+use Torture::Tables;
+use Torture::Tally;
+use Torture::Watch;
+use Torture::Writers;
+
+STDOUT->autoflush(1);
+my ($seed, $seconds) = ($ENV{TORTURE_SEED}, $ENV{TORTURE_SECONDS});
+my $diaries = $ENV{TORTURE_DIARIES};
+my $plan = Torture::Plan->new($seed, $seconds);
+if ($ENV{TORTURE_PLAN})
+{
+    print $plan->text;
+    exit 0;
+}
+
+my $ready_within = 60;    # s, after the last writer has stopped
+my %children;             # pid => actor
+my @problems;
+
+sub problem
+{
+    my ($text) = @_;
+    push @problems, $text;
+    print "PROBLEM: $text\n";
+    return;
+}
+
+sub signal_children { kill($_[0], keys %children); return }
+
+sub reap
+{
+    my ($give_up) = @_;
+    while (%children)
+    {
+        my $pid = waitpid(-1, WNOHANG);
+        if ($pid > 0)
+        {
+            my $actor = delete $children{$pid} or next;
+            problem("$actor ended with status " . ($? >> 8) . ($? & 127 ? ", signal @{[ $? & 127 ]}" : '')) if $?;
+            return if $?;
+            next;
+        }
+        return if time > $give_up;
+        sleep 0.02;
+    }
+    return;
+}
+
+# An actor's process: what it has to say goes into its diary, and what is wrong into a file beside it.
+sub run_actor
+{
+    my ($actor, $work) = @_;
+    my $pid = fork // die "cannot fork: $!";
+    if ($pid)
+    {
+        $children{$pid} = $actor;
+        return;
+    }
+    %children = ();
+    $SIG{TERM} = $SIG{INT} = $SIG{HUP} = sub { die "stopped\n" };
+    my $session = Torture::Session->new($actor, "$diaries/$actor", statement_timeout => $actor =~ /^(definitions|operator)$/ ? '40s' : '20s');
+    my $done = eval { $work->($session); 1 };
+    my $error = $@;
+    if (!$done && $error ne "stopped\n")
+    {
+        $session->note('-', 'program', 'unexpected error', $error);
+        print STDERR "$actor: $error";
+    }
+    if (my $fault = $session->{fault})
+    {
+        open(my $file, '>', "$ENV{TORTURE_FAULTS}/$actor") or die $!;
+        print $file $fault;
+        close($file);
+    }
+    $session->forget;
+    POSIX::_exit($session->{fault} ? 3 : $done || $error eq "stopped\n" ? 0 : 2);
+}
+
+sub run_steps
+{
+    my ($session, $actor, $start, $until, $run) = @_;
+    my $n = 0;
+    foreach my $step ($plan->steps($actor))
+    {
+        my $wait = $start + $step->{at} / 1000 - time;
+        sleep $wait if $wait > 0;
+        return if time >= $until;
+        return if $run->($session, $plan, $actor, $n++, $step);
+    }
+    return;
+}
+
+$SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub {
+    signal_children('TERM');
+    1 while waitpid(-1, 0) > 0;
+    POSIX::_exit(130);
+};
+
+print "torture test: SEED=$seed SECONDS=$seconds, plan " . $plan->digest . "\n";
+Torture::Server::write_settings($plan->{settings});
+Torture::Server::start() or die "the server does not start\n";
+
+my $main = Torture::Session->new('main', "$diaries/main", statement_timeout => '60s');
+my $dbh = $main->handle;
+$dbh->do('CREATE EXTENSION pg_readmodel');
+Torture::Tables::create($dbh);
+Torture::Queries::define($dbh, @$_) foreach @{ $plan->{first} };
+$main->forget;
+
+my $start = time;
+my $until = $start + $seconds;
+foreach my $actor ($plan->actors)
+{
+    my $run = $actor =~ /writer/ ? sub { Torture::Writers::run(@_); return }
+      : $actor =~ /^watcher/ ? \&Torture::Watch::compare
+      : $actor eq 'server' ? sub { Torture::Server::run(@_); return }
+      : sub { Torture::Operators::run(@_); return };
+    run_actor($actor, sub { run_steps($_[0], $actor, $start, $until, $run) });
+}
+my $durable = $plan->{settings}{'readmodel.synchronous_commit'} eq 'on';
+run_actor('positions', sub { Torture::Watch::positions($_[0], $durable, $until) });
+run_actor('sampler', sub { Torture::Watch::sample($_[0], $start, $until) });
+run_actor('finisher', sub {
+    my ($session) = @_;
+    while (time < $until) { Torture::Writers::finish_prepared($session); sleep 0.03 }
+});
+
+# The time, and as long again as a statement may last; the server may be on its way up.
+reap($until + 90);
+if (%children)
+{
+    problem('these did not end: ' . join(', ', sort values %children)) if !@problems;
+    signal_children('TERM');
+    my $give_up = time + 45;
+    while (%children && time < $give_up)
+    {
+        my $pid = waitpid(-1, WNOHANG);
+        delete $children{$pid} if $pid > 0;
+        sleep 0.02;
+    }
+    signal_children('KILL');
+}
+
+# Everything that pends is brought to its end.
+sub settle
+{
+    $dbh = $main->handle;
+    Torture::Server::write_settings($plan->{settings});
+    $dbh->do('SELECT pg_reload_conf()');
+    Torture::Writers::finish_prepared($main, 1);
+    foreach my $query (@{ $dbh->selectcol_arrayref(q{SELECT name FROM readmodel.status() WHERE status = 'paused'}) })
+    {
+        $dbh->do('SELECT readmodel.resume(?)', undef, $query);
+    }
+    # A position is drawn last, so that there is something to settle above every hole.
+    my $give_up = time + $ready_within;
+    my $pending;
+    do
+    {
+        $pending = $dbh->selectrow_array(q{
+            SELECT string_agg(what, '; ') FROM (
+                SELECT format('query "%s" is %s%s at %s of %s', q.name, q.status, ' (' || q.reason || ')', q.position, s.settled_position)
+                FROM readmodel.status() q JOIN readmodel_catalog.query USING (name) JOIN readmodel_catalog.source c USING (source_id)
+                JOIN readmodel.source_status() s ON s.name = c.name
+                WHERE q.status <> 'ready' OR q.position IS DISTINCT FROM s.settled_position
+                    OR s.settled_position IS DISTINCT FROM pg_sequence_last_value(} . last_drawn_of() . q{)
+                UNION ALL
+                SELECT format('query "%s", generation %s is %s at %s of %s', q.name, g.generation, g.status, g.position, s.settled_position)
+                FROM readmodel_catalog.query q JOIN readmodel_catalog.source c USING (source_id)
+                JOIN readmodel.source_status() s ON s.name = c.name, readmodel.generations(q.name) g
+                WHERE g.generation <> q.newest AND g.status <> 'failed' AND (g.status <> 'ready' OR g.position IS DISTINCT FROM s.settled_position)
+                UNION ALL
+                SELECT format('source "%s" waits at %s for %s', name, pending_hole, blocked_by) FROM readmodel.source_status()
+                WHERE blocked_by IS NOT NULL
+                UNION ALL
+                SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts) pending (what)});
+        sleep 0.1 if defined $pending;
+    } while (defined $pending && time < $give_up);
+    problem("not settled within $ready_within s: $pending") if defined $pending;
+    return;
+}
+
+sub last_drawn_of
+{
+    return '(CASE s.name ' . join(' ', map { "WHEN '$_' THEN " . Torture::Tables::sequence_of($_) . '::regclass' } Torture::Tables::names()) . ' END)';
+}
+
+# Every generation, once nothing moves any more.
+sub judge
+{
+    Torture::Oracle::begin_snapshot($dbh);
+    my @all = Torture::Oracle::generations($dbh);
+    my ($events, $instances, $differ) = (0, 0, 0);
+    my %newest_code = map { $_->{query} => $_->{definition}{code} } grep { $_->{newest} } @all;
+    foreach my $one (@all)
+    {
+        my $table = $dbh->selectrow_array('SELECT readmodel.state_table(?, ?)::text', undef, $one->{query}, $one->{generation});
+        my $result = Torture::Oracle::compare($dbh, $one, $table);
+        $events += $result->{events};
+        $instances += $result->{instances};
+        if (@{ $result->{faults} })
+        {
+            $differ++;
+            problem("\"$one->{query}\", generation $one->{generation}: " . join('; ', @{ $result->{faults} }));
+            print Torture::Blame::text($dbh, $one, $table, $result, 'at the end');
+        }
+        # Only the generations whose updater was replaced stand still.
+        my $replaced = $one->{definition}{template} eq 'recent' && $one->{definition}{code} ne $newest_code{ $one->{query} };
+        problem("\"$one->{query}\", generation $one->{generation} has failed: $one->{failure}")
+          if $one->{failure} && !($replaced && $one->{failure} eq 'definition_changed');
+    }
+    $dbh->do('COMMIT');
+    problem('the oracle had too little to compare') if @all < 12 || $events < 20 * $seconds || $instances < 100;
+    return "$differ of " . scalar(@all) . ' generations differ from plain SQL' if $differ;
+    return scalar(@all) . " generations with $instances instances of $events events are what plain SQL makes of them";
+}
+
+my $verdict = '';
+if (!@problems)
+{
+    settle();
+    $verdict = judge();
+}
+print do { open(my $file, '<', $_) or die $!; local $/; <$file> } foreach sort glob("$ENV{TORTURE_FAULTS}/*");
+
+my $tally = Torture::Tally->new($diaries);
+problem($_) foreach @{ $tally->{unexpected} }[ 0 .. ($#{ $tally->{unexpected} } > 14 ? 14 : $#{ $tally->{unexpected} }) ];
+problem('.. and ' . (@{ $tally->{unexpected} } - 15) . ' more') if @{ $tally->{unexpected} } > 15;
+my $cut_short = @problems > 0;
+print "What happened:\n";
+foreach my $line ($tally->coverage)
+{
+    my ($what, $count, $least) = @$line;
+    $least = int($least * $seconds / 20);
+    printf "  %6d  %s\n", $count, $what;
+    problem("too little happened: $count $what, at least $least are wanted") if $count < $least && !$cut_short;
+}
+print 'Figures: ' . $tally->figures($start, $seconds) . ", readmodel.synchronous_commit = $plan->{settings}{'readmodel.synchronous_commit'}\n";
+$main->forget;
+
+print "$verdict.\n" if $verdict;
+if (@problems)
+{
+    print "FAILED: SEED=$seed SECONDS=$seconds\n";
+    exit 1;
+}
+print "ok: SEED=$seed SECONDS=$seconds\n";
