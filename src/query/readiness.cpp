@@ -84,8 +84,9 @@ void add_shared_memory(ReadinessFacts &facts, Standing &standing, const ServerFa
     facts.blocker_pid = slot.blocker_pid;
     facts.reached = slot.reached;
     facts.required = slot.required.get();
-    facts.stored = slot.checkpoint.get();
-    facts.advanced = slot.advanced.get();
+    facts.stored = slot.advances.stored();
+    if ((facts.advanced = slot.advances.over(facts.checkpoint)))
+        facts.stored = facts.checkpoint; // it was, when this snapshot was taken
     if (slot.block != worker::Block::none)
         standing.note = std::string(slot.note, strnlen(slot.note, sizeof slot.note));
     if (facts.live)

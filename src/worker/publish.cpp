@@ -29,8 +29,7 @@ void publish(const Member &member, Assignment assignment, bool moved)
             return;
         slot->worker_pid = MyProcPid;
         slot->assignment = assignment;
-        slot->checkpoint.set(member.stored);
-        slot->advanced.set(member.unflushed_events > 0 ? member.stored : member.cursor);
+        slot->advances.record(member.stored, member.unflushed_events > 0 ? member.stored : member.cursor);
         slot->advanced_at = GetCurrentTimestamp();
         slot->events_applied = member.applied;
         slot->events_per_second = member.rate.per_second();

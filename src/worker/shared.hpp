@@ -9,6 +9,7 @@
 
 #include "pg/postgres.hpp"
 #include "source/position.hpp"
+#include "worker/advances.hpp"
 
 namespace worker
 {
@@ -22,20 +23,6 @@ inline constexpr int max_generations = 4096;
 inline constexpr int max_rebuilds = 64;
 inline constexpr int max_shown_blockers = 8;
 inline constexpr int max_shown_holders = 64;
-
-// A MaybePosition in shared memory.
-struct SharedPosition
-{
-    bool known;
-    int64 value;
-
-    MaybePosition get() const { return known ? MaybePosition(value) : std::nullopt; }
-    void set(const MaybePosition &position)
-    {
-        known = position.has_value();
-        value = position.value_or(0);
-    }
-};
 
 // Why a generation does not move; the codes are those of DESIGN's `reason`.
 enum class Block : int
@@ -118,8 +105,7 @@ struct GenerationSlot
     pid_t worker_pid; // whoever moves it now; 0: nobody
     Assignment assignment;
     uint64 lane;               // the rebuild lane, as RebuildSlot::lane has it
-    SharedPosition checkpoint; // the stored one, as of the last commit here
-    SharedPosition advanced;   // what it has been advanced over while `checkpoint` was the stored one
+    Advances advances;         // the stored checkpoints, and what it has been advanced over meanwhile
     bool reached;              // live, and the target was reached since the server started ..
     SharedPosition required;   // .. by the commit that stored this checkpoint: an older snapshot has not seen it
     TimestampTz advanced_at;   // when it last stood at the settled position or moved
