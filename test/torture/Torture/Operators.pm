@@ -24,12 +24,6 @@ my %expected = (
     vacuum => [qw(55P03 40P01)],
 );
 
-sub has_function
-{
-    my ($dbh, $signature) = @_;
-    return $dbh->selectrow_array('SELECT to_regprocedure(?) IS NOT NULL', undef, $signature);
-}
-
 my %steps = (
     define => sub {
         my ($dbh, $step) = @_;
@@ -81,12 +75,6 @@ sub run
     my ($session, $plan, $actor, $n, $step) = @_;
     my $op = $step->{op};
     my @rows = $op eq 'add_partition' ? $plan->rows($actor, $n, $step->{count}) : ();
-    if ($op eq 'pause')
-    {
-        # Until they are there.
-        my $there;
-        return if $session->attempt(sub { $there = has_function($_[0], 'readmodel.pause(text)') }) ne 'ok' || !$there;
-    }
     $session->step($n, $op, $expected{$op}, sub { my ($dbh) = @_; return $steps{$op}->($dbh, $step, \@rows, $n) });
     if ($op eq 'pause')
     {

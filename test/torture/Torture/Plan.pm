@@ -22,7 +22,7 @@ sub new
     $self->{slots} = int(6 * $self->{ms} / 100);
     $self->{settings} = $self->base_settings;
     $self->writer($_) foreach map { "writer $_" } 1 .. $writers;
-    $self->long_writer($_) foreach 'long writer 1', 'long writer 2';
+    $self->long_writer($_) foreach map { "long writer $_" } 1 .. 3;
     $self->definitions;
     $self->operator;
     $self->server;
@@ -161,7 +161,7 @@ sub long_writer
         my $wait = $random->between(600, 3500);
         $self->add($actor, $at, 'long', table => $random->pick(Torture::Tables::names()), count => $random->between(2, 6), wait => $wait,
             draw => $random->between(0, 3), commit => $random->chance(70) ? 'commit' : 'rollback');
-        $at += $wait + $random->between(300, 5000);
+        $at += $wait + $random->between(300, 4000);
     }
     return;
 }
