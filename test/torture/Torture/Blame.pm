@@ -53,7 +53,8 @@ sub suspects
       if $count == 1;
     return ("the one that counts twice, going by the amount of @{[ -$missing ]}" => [ map { $_->{position} } grep { $_->{amount} == -$missing } @events ])
       if $count == -1;
-    return ();
+    my $last = $difference->{found_position};
+    return ('after the last one that was applied' => [ grep { !defined $last || $_ > $last } map { $_->{position} } @events ]);
 }
 
 # Lines of the server's log, of our processes or about crashes, whose time lies between two (epoch seconds).

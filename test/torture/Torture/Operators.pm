@@ -43,7 +43,7 @@ my %steps = (
     add_partition => sub {
         my ($dbh, $step, $rows, $n) = @_;
         $dbh->do('BEGIN');
-        $dbh->do(q{SET LOCAL lock_timeout = '1s'});
+        $dbh->do(q{SET LOCAL lock_timeout = '200ms'});
         $dbh->do("CREATE TABLE torture.parted_x$n PARTITION OF torture.parted FOR VALUES IN ('x$n')");
         $dbh->do(Torture::Tables::insert_statement($dbh, 'parted', [ map { { %$_, region => "x$n" } } @$rows ], into => "torture.parted_x$n"));
         $dbh->do('COMMIT');
@@ -54,16 +54,17 @@ my %steps = (
         my ($dbh, $step) = @_;
         my $table = $Torture::Tables::kinds{ $step->{table} }{table};
         $dbh->do('BEGIN');
-        $dbh->do(q{SET LOCAL lock_timeout = '1s'});
+        $dbh->do(q{SET LOCAL lock_timeout = '200ms'});
         $dbh->do("ALTER TABLE $table ADD COLUMN filler double precision DEFAULT random()");
         $dbh->do("ALTER TABLE $table DROP COLUMN filler");
+        sleep($step->{wait} / 1000);    # the workers come to wait for the lock
         $dbh->do('COMMIT');
         return $table;
     },
     vacuum => sub {
         my ($dbh, $step) = @_;
         my $table = $Torture::Tables::kinds{ $step->{table} }{table};
-        $dbh->do(q{SET lock_timeout = '1s'});
+        $dbh->do(q{SET lock_timeout = '200ms'});
         $dbh->do("VACUUM (FULL, ANALYZE) $table");
         $dbh->do('RESET lock_timeout');
         return $table;

@@ -25,6 +25,7 @@ sub new
     $self->long_writer($_) foreach map { "long writer $_" } 1 .. 3;
     $self->definitions;
     $self->operator;
+    $self->housekeeper;
     $self->server;
     $self->watcher($_) foreach 'watcher 1', 'watcher 2';
     return $self;
@@ -234,9 +235,24 @@ sub operator
         my $kind = $random->pick(Torture::Tables::names());
         my $query = $random->chance(80) ? Torture::Queries::name_of($random->pick(@Torture::Queries::templates), $kind)
           : 'guest ' . $random->below(2) . " $kind";
-        my $op = $random->weighted(catch_up => 35, rebuild => 15, retry => 5, pause => 25, add_partition => 8, rewrite => 6, vacuum => 6);
-        my %more = $op eq 'pause' ? (wait => $random->wait(500)) : $op eq 'add_partition' ? (count => $random->between(1, 20)) : ();
+        my $op = $random->weighted(catch_up => 35, rebuild => 15, retry => 5, pause => 25);
+        my %more = $op eq 'pause' ? (wait => $random->wait(500)) : ();
         $self->add($actor, $at, $op, table => $kind, query => $query, %more);
+    }
+    return;
+}
+
+# What is done to the event tables.
+sub housekeeper
+{
+    my ($self) = @_;
+    my $actor = 'housekeeper';
+    my $random = $self->random($actor);
+    for (my $at = $random->between(300, 600); $at < $self->{ms} - 300; $at += $random->wait(350))
+    {
+        my $op = $random->weighted(rewrite => 60, vacuum => 20, add_partition => 20);
+        my %more = $op eq 'add_partition' ? (count => $random->between(1, 20)) : $op eq 'rewrite' ? (wait => $random->between(0, 40)) : ();
+        $self->add($actor, $at, $op, table => $random->pick(Torture::Tables::names()), %more);
     }
     return;
 }

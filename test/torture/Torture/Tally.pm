@@ -69,6 +69,8 @@ sub coverage
         [ 'rebuilds', $self->times('rebuild', 'ok'), 1 ],
         [ 'pauses', $self->times('pause', 'ok'), 2 ],
         [ 'catch_up', $self->times('catch_up', 'ok'), 3 ],
+        [ 'event tables rewritten', $self->times('rewrite|vacuum', 'ok'), 4 ],
+        [ 'partitions added', $self->times('add_partition', 'ok'), 0 ],
         [ 'workers killed', $self->times('kill_.*', 'ok'), 1 ],
         [ 'workers terminated', $self->times('term_.*', 'ok'), 2 ],
         [ 'backends terminated', $self->times('terminate_backend', 'ok'), 2 ],
