@@ -10,6 +10,7 @@
 #   Torture::Tally       whether enough happened
 use strict;
 use warnings;
+use File::Glob ':bsd_glob';    # a path may have blanks
 use FindBin;
 use lib $FindBin::Bin;
 use IO::Handle;
@@ -49,12 +50,11 @@ sub problem
     return;
 }
 
-sub signal_children { kill($_[0], keys %children); return }
-
+# Until none but the named one is left, one has found a fault, or the time is up.
 sub reap
 {
-    my ($give_up) = @_;
-    while (%children)
+    my ($give_up, $stays) = @_;
+    while (grep { $_ ne $stays } values %children)
     {
         my $pid = waitpid(-1, WNOHANG);
         if ($pid > 0)
@@ -81,7 +81,7 @@ sub run_actor
         return;
     }
     %children = ();
-    $SIG{TERM} = $SIG{INT} = $SIG{HUP} = sub { die "stopped\n" };
+    $SIG{TERM} = $SIG{INT} = $SIG{HUP} = sub { $Torture::Session::stopping = 1; die "stopped\n" };
     my $session = Torture::Session->new($actor, "$diaries/$actor", statement_timeout => $actor =~ /^(definitions|operator)$/ ? '40s' : '20s');
     my $done = eval { $work->($session); 1 };
     my $error = $@;
@@ -108,15 +108,31 @@ sub run_steps
     {
         my $wait = $start + $step->{at} / 1000 - time;
         sleep $wait if $wait > 0;
-        return if time >= $until;
+        return if time >= $until || $Torture::Session::stopping;
         return if $run->($session, $plan, $actor, $n++, $step);
     }
     return;
 }
 
+# Whoever waits in a statement does not hear a signal: they are killed. Only the one who may be starting the server comes to an end
+# of his own, or nobody would know that it runs.
+sub stop_children
+{
+    kill('TERM', keys %children);
+    my $begin = time;
+    while (%children && time < $begin + 90)
+    {
+        while ((my $pid = waitpid(-1, WNOHANG)) > 0) { delete $children{$pid} }
+        kill($children{$_} eq 'server' ? 'TERM' : 'KILL', $_) foreach time > $begin + 2 ? keys %children : ();
+        sleep 0.1;
+    }
+    kill('KILL', keys %children);
+    return;
+}
+
 $SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub {
-    signal_children('TERM');
-    1 while waitpid(-1, 0) > 0;
+    local $SIG{$_} = 'IGNORE' foreach qw(INT TERM HUP);
+    stop_children();
     POSIX::_exit(130);
 };
 
@@ -146,24 +162,15 @@ run_actor('positions', sub { Torture::Watch::positions($_[0], $durable, $until) 
 run_actor('sampler', sub { Torture::Watch::sample($_[0], $start, $until) });
 run_actor('finisher', sub {
     my ($session) = @_;
-    while (time < $until) { Torture::Writers::finish_prepared($session); sleep 0.03 }
+    # As long as there are others: they may wait for the transactions that it finishes.
+    while (time < $until + 100) { Torture::Writers::finish_prepared($session); sleep 0.03 }
 });
 
 # The time, and as long again as a statement may last; the server may be on its way up.
-reap($until + 90);
-if (%children)
-{
-    problem('these did not end: ' . join(', ', sort values %children)) if !@problems;
-    signal_children('TERM');
-    my $give_up = time + 45;
-    while (%children && time < $give_up)
-    {
-        my $pid = waitpid(-1, WNOHANG);
-        delete $children{$pid} if $pid > 0;
-        sleep 0.02;
-    }
-    signal_children('KILL');
-}
+reap($until + 90, 'finisher');
+my @late = grep { $_ ne 'finisher' } values %children;
+problem('these did not end: ' . join(', ', sort @late)) if @late && !@problems;
+stop_children();
 
 # Everything that pends is brought to its end.
 sub settle

@@ -4,6 +4,7 @@ package Torture::Blame;
 
 use strict;
 use warnings;
+use File::Glob ':bsd_glob';    # a path may have blanks
 use JSON::PP;
 use POSIX qw(strftime);
 use Torture::Oracle;

@@ -8,6 +8,9 @@ use Time::HiRes qw(sleep time);
 
 my $connect_within = 60;    # s
 
+# Set by the handler of signals, whose exception may end in any of the evals here.
+our $stopping = 0;
+
 # `until`: when the run is over, epoch seconds: nobody waits for a server longer than that plus the limit.
 sub new
 {
@@ -45,8 +48,9 @@ sub handle
     while (!$self->{dbh})
     {
         $self->{dbh} = eval { $self->open_connection };
-        last if $self->{dbh};
         my $error = $@;
+        die "stopped\n" if $stopping;
+        last if $self->{dbh};
         if (time > $give_up)
         {
             $self->note('-', 'connect', 'unexpected', "no connection within $connect_within s: $error");
@@ -77,6 +81,7 @@ sub attempt
         return 'ok';
     }
     my $error = $@;
+    die "stopped\n" if $stopping;
     my $state = $dbh->state;
     $self->{detail} = $error;
     if (!eval { $dbh->ping })

@@ -3,6 +3,7 @@ package Torture::Tally;
 
 use strict;
 use warnings;
+use File::Glob ':bsd_glob';    # a path may have blanks
 
 sub new
 {
