@@ -14,7 +14,7 @@ use File::Glob ':bsd_glob';    # a path may have blanks
 use FindBin;
 use lib $FindBin::Bin;
 use IO::Handle;
-use POSIX qw(:sys_wait_h);
+use POSIX qw(:sys_wait_h :signal_h);
 use Time::HiRes qw(sleep time);
 use Torture::Blame;
 use Torture::Operators;
@@ -74,16 +74,20 @@ sub reap
 sub run_actor
 {
     my ($actor, $work) = @_;
+    # A signal finds either process with the handler that is its own.
+    my $signals = POSIX::SigSet->new(SIGINT, SIGTERM, SIGHUP);
+    sigprocmask(SIG_BLOCK, $signals);
     my $pid = fork // die "cannot fork: $!";
     if ($pid)
     {
         $children{$pid} = $actor;
+        sigprocmask(SIG_UNBLOCK, $signals);
         return;
     }
     %children = ();
     $SIG{TERM} = $SIG{INT} = $SIG{HUP} = sub { $Torture::Session::stopping = 1; die "stopped\n" };
     my $session = Torture::Session->new($actor, "$diaries/$actor", statement_timeout => $actor =~ /^(definitions|operator)$/ ? '40s' : '20s');
-    my $done = eval { $work->($session); 1 };
+    my $done = eval { sigprocmask(SIG_UNBLOCK, $signals); $work->($session); 1 };
     my $error = $@;
     if (!$done && $error ne "stopped\n")
     {

@@ -3,7 +3,7 @@ package Torture::Server;
 
 use strict;
 use warnings;
-use POSIX qw(:sys_wait_h setpgid);
+use POSIX qw(:sys_wait_h :signal_h setpgid);
 use Time::HiRes qw(sleep time);
 
 # From the environment, set by test/tools/torture.sh.
@@ -25,17 +25,23 @@ sub write_settings
 sub pg_ctl
 {
     my (@arguments) = @_;
+    my $signals = POSIX::SigSet->new(SIGINT, SIGTERM, SIGHUP);
+    sigprocmask(SIG_BLOCK, $signals);
     my $pid = fork // die "cannot fork: $!";
     if ($pid == 0)
     {
         setpgid(0, 0);
+        $SIG{$_} = 'DEFAULT' foreach qw(INT TERM HUP);
+        sigprocmask(SIG_UNBLOCK, $signals);
         open(STDOUT, '>>', "$log.pg_ctl");
         open(STDERR, '>>', "$log.pg_ctl");
         exec('pg_ctl', '-D', $data, '-w', '-s', @arguments) or POSIX::_exit(127);
     }
-    # Whatever happens to this process meanwhile, pg_ctl comes to its end.
+    # Whatever is wanted of this process meanwhile, pg_ctl comes to its end first.
     1 while waitpid($pid, 0) != $pid;
-    return $? == 0;
+    my $good = $? == 0;
+    sigprocmask(SIG_UNBLOCK, $signals);
+    return $good;
 }
 
 sub start { return pg_ctl('-l', $log, '-t', '60', 'start') }
