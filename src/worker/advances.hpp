@@ -40,13 +40,17 @@ public:
             return;
         else if (source::before(before, stored))
         {
-            if (source::before(before, newest.advanced.get()))
+            const source::MaybePosition told = newest.advanced.get();
+            if (source::before(before, told))
             {
                 earlier[next] = newest;
                 next = (next + 1) % remembered;
             }
             newest = Advance{};
             newest.stored.set(stored);
+            // Stored by one who had not come so far yet: nothing of the generation's lies between.
+            if (source::before(stored, told))
+                newest.advanced.set(told);
         }
         if (source::before(newest.advanced.get(), advanced))
             newest.advanced.set(advanced);
@@ -54,15 +58,22 @@ public:
 
     source::MaybePosition stored() const { return newest.stored.get(); }
 
-    // For a reader whose snapshot has this checkpoint; nothing if that is too long ago.
+    // For a reader whose snapshot has this checkpoint, which may not be known here yet; nothing if it was passed too long ago, or
+    // nothing was passed over after it.
     source::MaybePosition over(const source::MaybePosition &checkpoint) const
     {
-        if (newest.stored.get() == checkpoint)
-            return newest.advanced.get();
+        source::MaybePosition furthest;
+        const auto look = [&](const Advance &advance)
+        {
+            const source::MaybePosition advanced = advance.advanced.get();
+            if (!source::before(checkpoint, advance.stored.get()) && source::before(checkpoint, advanced) &&
+                source::before(furthest, advanced))
+                furthest = advanced;
+        };
+        look(newest);
         for (const Advance &advance : earlier)
-            if (advance.advanced.known && advance.stored.get() == checkpoint)
-                return advance.advanced.get();
-        return std::nullopt;
+            look(advance);
+        return furthest;
     }
 
 private:

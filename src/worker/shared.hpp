@@ -104,11 +104,11 @@ struct GenerationSlot
     int32 generation_id;
     pid_t worker_pid; // whoever moves it now; 0: nobody
     Assignment assignment;
-    uint64 lane;               // the rebuild lane, as RebuildSlot::lane has it
-    Advances advances;         // the stored checkpoints, and what it has been advanced over meanwhile
-    bool reached;              // live, and the target was reached since the server started ..
-    SharedPosition required;   // .. by the commit that stored this checkpoint: an older snapshot has not seen it
-    TimestampTz advanced_at;   // when it last stood at the settled position or moved
+    uint64 lane;             // the rebuild lane, as RebuildSlot::lane has it
+    Advances advances;       // the stored checkpoints, and what it has been advanced over meanwhile
+    bool reached;            // live, and the target was reached since the server started ..
+    SharedPosition required; // .. by the commit that stored this checkpoint: an older snapshot has not seen it
+    TimestampTz advanced_at; // when it last stood at the settled position or moved
     int64 events_applied;
     double events_per_second;
     TimestampTz lane_started; // the rebuild or catch-up that is under way began

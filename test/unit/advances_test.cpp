@@ -17,9 +17,9 @@ TEST(Advances, GoesWithTheCheckpointOfTheReader)
     advances.record(10, 50);
     EXPECT_EQ(advances.over(10), 50);
     advances.record(60, 60);
-    EXPECT_EQ(advances.over(60), 60);
+    EXPECT_EQ(advances.over(60), std::nullopt);
     EXPECT_EQ(advances.over(10), 50); // an older snapshot was told 50 before
-    EXPECT_EQ(advances.over(40), std::nullopt);
+    EXPECT_EQ(advances.over(55), std::nullopt);
     EXPECT_EQ(advances.stored(), 60);
 }
 
@@ -29,6 +29,17 @@ TEST(Advances, StaysWhereItWasWhenAWorkerBeginsAgain)
     advances.record(10, 50);
     advances.record(10, 10);
     EXPECT_EQ(advances.over(10), 50);
+}
+
+TEST(Advances, StaysWhereItWasWhenAWorkerStoresLess)
+{
+    Advances advances{};
+    advances.record(10, 50);
+    EXPECT_EQ(advances.over(30), 50); // stored on the way out, and not told to anybody
+    advances.record(30, 30);
+    EXPECT_EQ(advances.over(30), 50);
+    EXPECT_EQ(advances.over(10), 50);
+    EXPECT_EQ(advances.over(5), std::nullopt); // what lies between 5 and 10 is not known
 }
 
 TEST(Advances, DoesNotListenToWhoWasOvertaken)
