@@ -109,7 +109,7 @@ sub writer
         my $op = $random->weighted(
             insert => 20, multi => 11, copy => 8, append => 10, append_conflict => 6, rollback => 11, savepoint => 7,
             subtransactions => 4, prepare => 7, early => 8, replica => 4, direct => 5, delete => 4, duplicate => 9,
-            on_conflict => 3, two_tables => 4);
+            on_conflict => 3, two_tables => 4, explicit => 9);
         my $kind = $random->pick(Torture::Tables::names());
         my %more;
         $more{count} = $op eq 'insert' ? 1 : $op eq 'copy' ? $random->between(1, 60) : $random->between(1, 12);
@@ -135,6 +135,12 @@ sub writer
         {
             $more{wait} = $random->chance(30) ? $random->wait(30) : 0;
             $more{commit} = $random->chance(85) ? 'commit' : 'rollback' if $op ne 'rollback';
+        }
+        elsif ($op eq 'explicit')
+        {
+            $kind = 'guarded';
+            %more = (count => $random->between(1, 4), from => $random->pick(qw(above at below hole drawn_before)), by => $random->below(12),
+                wait => $random->chance(30) ? $random->wait(60) : 0, commit => $random->chance(85) ? 'commit' : 'rollback');
         }
         elsif ($op eq 'direct') { $kind = 'parted' }
         elsif ($op eq 'duplicate' || $op eq 'on_conflict')

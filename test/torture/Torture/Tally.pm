@@ -60,6 +60,8 @@ sub coverage
         [ 'prepared, then rolled back', $self->times('finish_rollback', 'ok'), 5 ],
         [ 'prepared before a restart', $self->times('finish_.*', 'ok', qr/after a restart/), 0 ],
         [ 'positions drawn early', $self->times('early', 'ok'), 20 ],
+        [ 'positions given by hand', $self->times('explicit', 'ok'), 5 ],
+        [ 'refused, since too late (RM011)', $self->times('explicit', 'RM011'), 10 ],
         [ 'session_replication_role = replica', $self->times('replica', 'ok'), 10 ],
         [ 'inserts into partitions', $self->times('direct', 'ok'), 10 ],
         [ 'transactions open for seconds', $self->times('long', 'ok'), 2 ],

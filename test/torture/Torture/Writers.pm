@@ -8,7 +8,15 @@ use Torture::Tables;
 
 # Errors that a writer has to expect here: a unique slot or version that is taken, deadlocks between those who insert several
 # slots, and events for a stream that is at another version.
-our @expected = qw(23505 40P01 40001 RM010);
+my @expected = qw(23505 40P01 40001 RM010);
+
+# A guarded table refuses what comes too late; that can be a number of the same transaction's, too.
+sub expected_of
+{
+    my ($step) = @_;
+    my $guarded = grep { ($_ // '') eq 'guarded' } @$step{qw(table second)};
+    return [ @expected, $guarded ? 'RM011' : () ];
+}
 
 sub pause_ms { my ($ms) = @_; sleep($ms / 1000) if $ms; return }
 
@@ -100,6 +108,20 @@ my %steps = (
             insert($dbh, $step->{table}, $rows, positions => [ @positions[ 0 .. $#$rows ] ]);
         });
     },
+    # Positions given by hand, around the settled one, or drawn by an earlier transaction.
+    explicit => sub {
+        my ($dbh, $step, $rows) = @_;
+        my ($settled, $head) = $dbh->selectrow_array(
+            q{SELECT coalesce(settled_position, 0), coalesce(head_position, 0) FROM readmodel.source_status() WHERE name = 'guarded'});
+        my %first = (above => $head + $step->{by} + 1, at => $settled, below => $settled - $step->{by}, hole => $settled + 1 + $step->{by});
+        my @positions = $step->{from} eq 'drawn_before' ? draw($dbh, 'guarded', scalar @$rows)
+          : map { $first{ $step->{from} } + $_ } 0 .. $#$rows;
+        pause_ms($step->{wait}) if $step->{from} eq 'drawn_before';
+        return in_transaction($dbh, $step->{commit}, sub {
+            insert($dbh, 'guarded', $rows, positions => \@positions);
+            pause_ms($step->{wait});
+        });
+    },
     replica => sub {
         my ($dbh, $step, $rows) = @_;
         return in_transaction($dbh, 'commit', sub {
@@ -154,7 +176,7 @@ sub run
 {
     my ($session, $plan, $actor, $n, $step) = @_;
     my @rows = $plan->rows($actor, $n, $step->{count} // 0);
-    $session->step($n, $step->{op}, \@expected, sub { my ($dbh) = @_; return $steps{ $step->{op} }->($dbh, $step, \@rows, $actor, $n) });
+    $session->step($n, $step->{op}, expected_of($step), sub { my ($dbh) = @_; return $steps{ $step->{op} }->($dbh, $step, \@rows, $actor, $n) });
     return;
 }
 
