@@ -80,9 +80,9 @@ struct SourceSlot
     int32 source_id;
     Oid events; // the event table, whose writers wake the tail; after a change: worker::announce_event_tables()
     SharedPosition settled;
-    bool pending;       // a mark waits for its holders
-    int64 pending_hole; // the first missing position
-    TimestampTz pending_since; // since when that hole
+    bool pending;                       // a mark waits for its holders
+    int64 pending_hole;                 // the first missing position
+    TimestampTz pending_since;          // since when that hole
     int blockers;                       // how many transactions hold the mark up
     int blocked_by[max_shown_blockers]; // their pids; 0: a prepared transaction
     TimestampTz blocked_start;          // when the oldest of them began

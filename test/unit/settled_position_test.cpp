@@ -359,6 +359,7 @@ TEST(SettledPosition, MarksByTimeAreProvedInTheirOrder)
     struct Clock final : Witness
     {
         Position last_drawn() override { return high; }
+        void announce(Position) override {}
         std::vector<Holder> holders() override { return {Holder{0, 0, now + 50}}; }
         bool ended(const Holder &holder) override { return now >= holder.deadline; }
         Position high = 0;
