@@ -113,9 +113,18 @@ my %steps = (
         my ($dbh, $step, $rows) = @_;
         my ($settled, $head) = $dbh->selectrow_array(
             q{SELECT coalesce(settled_position, 0), coalesce(head_position, 0) FROM readmodel.source_status() WHERE name = 'guarded'});
-        my %first = (above => $head + $step->{by} + 1, at => $settled, below => $settled - $step->{by}, hole => $settled + 1 + $step->{by});
-        my @positions = $step->{from} eq 'drawn_before' ? draw($dbh, 'guarded', scalar @$rows)
-          : map { $first{ $step->{from} } + $_ } 0 .. $#$rows;
+        my $count = scalar @$rows;
+        # Only what is free: another event's position would be refused by the index, whatever the guard thinks of it.
+        my $free = sub {
+            my ($range, $order, $offset) = @_;
+            return @{ $dbh->selectcol_arrayref("SELECT p FROM generate_series($range) p
+                WHERE NOT EXISTS (SELECT FROM torture.guarded WHERE position = p) ORDER BY p $order OFFSET $offset LIMIT $count") };
+        };
+        my @positions = $step->{from} eq 'drawn_before' ? draw($dbh, 'guarded', $count)
+          : $step->{from} eq 'above' ? map { $head + $step->{by} + $_ } 1 .. $count
+          : $step->{from} eq 'hole' ? $free->("$settled + 1, $settled + 200", 'ASC', $step->{by})
+          : $free->("$settled - 300, $settled", 'DESC', $step->{from} eq 'at' ? 0 : $step->{by});
+        return 'nothing is free' if @positions < $count;
         pause_ms($step->{wait}) if $step->{from} eq 'drawn_before';
         return in_transaction($dbh, $step->{commit}, sub {
             insert($dbh, 'guarded', $rows, positions => \@positions);
