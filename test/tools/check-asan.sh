@@ -24,12 +24,13 @@ private_build asan SANITIZE=1
 chmod 0755 "$TA_DIR/asan-first.so"
 
 # detect_stack_use_after_return would move locals to the heap, and check_stack_depth() measures by their addresses.
+# libubsan, once loaded, takes over the path of the reports from libasan, so both are given the same.
 # exitcode is for leaks: a process that has leaked is to end as ever, or the server would take it for a crash.
 checked_server \
     "export LD_PRELOAD='$("${CXX:-g++}" -print-file-name=libasan.so):$TA_DIR/asan-first.so'" \
     "ASAN_OPTIONS='log_path=$TA_DIR/reports/asan:abort_on_error=1:disable_coredump=1:exitcode=0'" \
     "export ASAN_OPTIONS+=':detect_leaks=1:detect_stack_use_after_return=0:check_initialization_order=1'" \
-    "export UBSAN_OPTIONS='log_path=$TA_DIR/reports/ubsan:print_stacktrace=1'"
+    "export UBSAN_OPTIONS='log_path=$TA_DIR/reports/asan:print_stacktrace=1'"
 
 throwaway_configure "fsync = off"
 status=0

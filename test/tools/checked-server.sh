@@ -68,6 +68,8 @@ no_reports()
     local files=() file
     stop_checked_servers || return 1
     keep_our_leaks
+    # Beside libasan, libubsan writes where the server's log goes, whatever its options say.
+    find "$TA_DIR" -name '*.log' -exec grep -hE -A 3 'runtime error: |ERROR: AddressSanitizer' {} + >"$reports/server_logs" || true
     mapfile -t files < <(find "$reports" -type f -size +0 | sort)
     [ ${#files[@]} -gt 0 ] || return 0
     echo "=== reports of ${#files[@]} processes; what they found:"
