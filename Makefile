@@ -4,7 +4,7 @@
 #                    FAULTS=1 for the injection points of test/faults
 #   make check       every test, on a throw-away server; installs the Debian packages that are missing
 #   make check-asan, make check-valgrind   the tests with the sanitizers, and some of them under valgrind
-#   make check-long  all of these
+#   make check-long  all of these, and make torture for a minute
 #   make torture     writers, kills and changes of every kind at once, judged by an oracle (SECONDS=60, SEED=n, PLAN=1, KEEP=1)
 #   make demo        the main job, shown on a throw-away server (KEEP=1 leaves it up, EVENTS=file.csv[.gz] uses that log)
 #   make bench       the figures, with their baselines (SCALE=0.1 for a short run)
@@ -44,6 +44,7 @@ check-valgrind:
 	@test/tools/check-valgrind.sh
 
 check-long: check check-asan check-valgrind
+	@$(MAKE) --no-print-directory torture SECONDS=$(or $(SECONDS),60)
 
 torture:
 	@test/tools/packages.sh build test
