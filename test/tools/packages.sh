@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(make g++ postgresql-15 postgresql-server-dev-15 nlohmann-json3-dev)
-test=(cmake libgtest-dev nlohmann-json3-dev libipc-run-perl libdbd-pg-perl perl)
+test=(cmake libgtest-dev nlohmann-json3-dev libipc-run-perl libdbd-pg-perl perl spin gcc)
 long=(valgrind libc6-dbg)
 lint=(cmake libgtest-dev clang-format clang-tidy)
 

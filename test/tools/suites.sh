@@ -2,7 +2,7 @@
 # The suites, for a script that has sourced throwaway-server.sh, made a server and installed the extension for it.
 #
 #   run_suites SUITE..   runs these, prints what each runner says and the differences of what failed, and fails if any did or
-#                        if there was nothing to run. Suites: unit, regress, isolation, tap, faults, torture. The server is started
+#                        if there was nothing to run. Suites: unit, regress, isolation, model, tap, faults, torture. The server is started
 #                        for the suites that need it.
 #   server_survived      fails, and shows why, if the log of the current server tells of a crash
 #
@@ -75,6 +75,11 @@ run_isolation()
         --dbname=isolation_regression --load-extension=pg_readmodel "${tests[@]}"
 }
 
+run_model()
+{
+    "$TA_TOP/test/model/run.sh"
+}
+
 # prove_tests DIRECTORY OPTION..: the TAP tests of test/DIRECTORY, or those that TAP names, with these options for prove.
 prove_tests()
 {
@@ -134,10 +139,11 @@ present()
         unit) compgen -G "$TA_TOP/test/unit/*.cpp" ;;
         regress) compgen -G "$TA_TOP/sql/*.sql" ;;
         isolation) compgen -G "$TA_TOP/test/isolation/specs/*.spec" ;;
+        model) compgen -G "$TA_TOP/test/model/*.pml" ;;
         tap) compgen -G "$TA_TOP/test/t/*.pl" ;;
         faults) compgen -G "$TA_TOP/test/faults/*.pl" ;;
         torture) compgen -G "$TA_TOP/test/torture/*.pl" ;;
-        *) echo "unknown suite \"$1\": TESTS takes unit, regress, isolation, tap, faults, torture" >&2; exit 2 ;;
+        *) echo "unknown suite \"$1\": TESTS takes unit, regress, isolation, model, tap, faults, torture" >&2; exit 2 ;;
     esac >/dev/null
 }
 
