@@ -132,11 +132,12 @@ sub applied_once
         $node->safe_psql($database, 'SELECT count(*) FROM public.events'), $what);
 }
 
-# A condition that has to come true within 20 s; otherwise what the queries say is shown.
+# A condition that has to come true within 20 s (longer in proportion where PG_TEST_TIMEOUT_DEFAULT is above its 180 s: servers
+# under a checker are slow); otherwise what the queries say is shown.
 sub wait_until
 {
     my ($node, $database, $condition, $what) = @_;
-    local $PostgreSQL::Test::Utils::timeout_default = 20;
+    local $PostgreSQL::Test::Utils::timeout_default = 20 * $PostgreSQL::Test::Utils::timeout_default / 180;
     return ok($node->poll_query_until($database, "SELECT $condition"), $what)
       || diag($node->safe_psql($database, 'SELECT name, status, reason, position, error_message FROM readmodel.status()'));
 }

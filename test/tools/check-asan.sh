@@ -17,6 +17,9 @@ here=$(dirname "$0")
 # shellcheck source=test/tools/checked-server.sh
 . "$here/checked-server.sh"
 
+# Three times as slow, and the limits of the tests are for a quick machine.
+export PG_TEST_TIMEOUT_DEFAULT=${PG_TEST_TIMEOUT_DEFAULT:-720}
+
 require_pg_config
 throwaway_create
 private_build asan SANITIZE=1

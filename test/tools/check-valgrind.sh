@@ -21,7 +21,7 @@ here=$(dirname "$0")
 REGRESS=${REGRESS:-append drop_query get key_expression readiness sources status}
 TAP=${TAP:-test/t/006_stop_in_rebuild.pl}
 # What takes a second takes half a minute.
-export PGCTLTIMEOUT=300 PG_TEST_TIMEOUT_DEFAULT=${PG_TEST_TIMEOUT_DEFAULT:-900} PGISOLATIONTIMEOUT=900
+export PGCTLTIMEOUT=300 PG_TEST_TIMEOUT_DEFAULT=${PG_TEST_TIMEOUT_DEFAULT:-1800} PGISOLATIONTIMEOUT=900
 
 require_pg_config
 throwaway_create
