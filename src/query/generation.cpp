@@ -164,11 +164,14 @@ void record_failure(int32 generation_id, const std::string &reason, const MaybeP
                     const std::string &sqlstate, const std::string &message)
 {
     const CatalogScope scope;
-    // Nothing is recorded for a generation that was dropped meanwhile.
+    // Nothing is recorded for a generation that was dropped meanwhile. What retry() could clear gives way to what it must not.
     pg::execute("INSERT INTO readmodel_catalog.failure (generation_id, reason, position, sqlstate, message)"
                 " SELECT generation_id, $2, $3, nullif($4, ''), nullif($5, '')"
                 "   FROM readmodel_catalog.generation WHERE generation_id = $1 FOR KEY SHARE"
-                " ON CONFLICT (generation_id) DO NOTHING",
+                " ON CONFLICT (generation_id) DO UPDATE SET reason = excluded.reason, position = excluded.position,"
+                "       sqlstate = excluded.sqlstate, message = excluded.message, failed_at = now()"
+                " WHERE excluded.reason IN ('source_rewound', 'late_event')"
+                "   AND failure.reason NOT IN ('source_rewound', 'late_event')",
                 pg::Args().integer(generation_id).text(reason).bigint(position).text(sqlstate).text(message));
 }
 

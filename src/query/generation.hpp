@@ -75,7 +75,7 @@ void take_over(const Generation &generation);
 // Records when the rebuild of a generation began, the first time that a lane takes it up.
 void record_start(int32 generation_id);
 
-// Records that the generation stands still. Idempotent; the first failure wins.
+// Records that the generation stands still. Idempotent; the first failure wins, but for one that says that events are lost.
 void record_failure(int32 generation_id, const std::string &reason, const MaybePosition &position,
                     const std::string &sqlstate, const std::string &message);
 

@@ -46,6 +46,12 @@ void LockWitness::announce(Position high)
         raise_floor(source.id, high);
 }
 
+void LockWitness::announce_passed(const MaybePosition &settled) const
+{
+    if (source.settle == Settle::guarded && settled)
+        source::announce_passed(source.id, *settled);
+}
+
 std::vector<Holder> LockWitness::holders()
 {
     std::vector<Holder> result;

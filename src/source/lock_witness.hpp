@@ -26,6 +26,9 @@ public:
     std::vector<Holder> holders() override;
     bool ended(const Holder &holder) override;
 
+    // What is settled is about to be applied: whoever inserts positions of his own is told before.
+    void announce_passed(const MaybePosition &settled) const;
+
     // For gap_timeout, where no sequence can be asked: the highest position that the caller has seen.
     void seen(Position position) { highest_seen = std::max(highest_seen, position); }
 

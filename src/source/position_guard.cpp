@@ -7,6 +7,7 @@
 #include "query/catalog.hpp"
 #include "query/catalog_rows.hpp"
 #include "source/position_floor.hpp"
+#include "worker/faults.hpp"
 
 namespace source
 {
@@ -125,6 +126,7 @@ void find_floor(Guard &guard)
         return;
     const bool since_earlier = pg::holds_lock(guard.sequence, RowExclusiveLock);
     lock_sequence(guard.sequence);
+    FAULT_POINT(within_guard);
     MaybePosition floor = floor_of(guard.source_id, since_earlier);
     if (!floor)
         floor = stored_floor(guard.source_id);
@@ -146,16 +148,27 @@ void enter_relation(Guard &guard, Oid relation)
     guard.relation = relation;
 }
 
-void refuse(const Guard &guard, Position position)
+void refuse(const Guard &guard, Position position, Position settled)
 {
-    if (!guard.has_floor || position > guard.floor)
-        return;
     throw pg::Error(pg::sqlstate::position_settled, "position " + std::to_string(position) + " of event table " +
                                                         pg::relation_name(guard.events) +
                                                         " is at or below the settled position")
-        .detail("Positions up to " + std::to_string(guard.floor) +
+        .detail("Positions up to " + std::to_string(settled) +
                 " are settled, or about to be: queries would never read this event.")
         .hint("Let the position be drawn from the sequence, or take one above its last number.");
+}
+
+// A number that was drawn before this row can have been passed by since the floor was found, if an event was there that is deleted
+// now. One that this transaction has drawn cannot.
+void refuse_if_passed(const Guard &guard, Position position)
+{
+    if (guard.has_floor && position <= guard.floor)
+        refuse(guard, position, guard.floor);
+    if (position > guard.drawn)
+        return;
+    const MaybePosition passed = passed_of(guard.source_id);
+    if (passed && position <= *passed)
+        refuse(guard, position, *passed);
 }
 
 // A position above the last number is taken: the sequence must not come to it.
@@ -188,7 +201,7 @@ void draw_up_to(Guard &guard, Position position)
 
 void check(Guard &guard, Position position)
 {
-    refuse(guard, position);
+    refuse_if_passed(guard, position);
     draw_up_to(guard, position);
 }
 
@@ -225,12 +238,14 @@ Datum guard_positions(FunctionCallInfo fcinfo)
             check(guard, *position);
         return PointerGetDatum(trigger->tg_trigtuple);
     }
-    const MaybePosition from = position_in(trigger->tg_trigslot, guard.column);
     const MaybePosition to = position_in(trigger->tg_newslot, guard.column);
-    if (to != from)
+    if (to != position_in(trigger->tg_trigslot, guard.column))
     {
-        if (from)
-            refuse(guard, *from); // it was read there
+        // Whoever reads may have been there already.
+        if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(trigger->tg_trigtuple->t_data)))
+            throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                            "the position of an event cannot be changed after its transaction has ended")
+                .detail("Queries may have applied it at its old position, and would apply it again.");
         if (to)
             check(guard, *to);
     }

@@ -67,6 +67,13 @@ void SettledPosition::prove(Position high)
         proven = high;
 }
 
+void SettledPosition::begin_again(MaybePosition edge)
+{
+    settled_edge = edge;
+    proven.reset();
+    marks.clear();
+}
+
 void SettledPosition::settle_up_to(const MaybePosition &checkpoint)
 {
     if (checkpoint)

@@ -106,6 +106,9 @@ public:
     // `edge`: everything at or below it is known to be settled (a stored checkpoint); empty: nothing is known.
     explicit SettledPosition(MaybePosition edge = std::nullopt) : settled_edge(edge) {}
 
+    // What was concluded of late is not to be trusted; how often it was asked is still counted.
+    void begin_again(MaybePosition edge);
+
     // Tests the pending marks. Call it before the snapshot of the page is taken, in a transaction without an xid.
     void refresh(Witness &witness);
 

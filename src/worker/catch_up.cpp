@@ -7,6 +7,7 @@
 #include "pg/sqlstate.hpp"
 #include "pg/transaction.hpp"
 #include "query/catalog.hpp"
+#include "query/catalog_rows.hpp"
 #include "query/generation_check.hpp"
 #include "settings.hpp"
 #include "source/source_watch.hpp"
@@ -33,6 +34,7 @@ public:
 
 private:
     void announce(bool caught_up);
+    void refuse_if_paused();
     bool load();
     bool batch();
     void raise_failures();
@@ -56,6 +58,16 @@ void CatchUp::as_engine(F &&f)
     const pg::AsUser engine(query::catalog_owner(), false);
     pg::set_local("search_path", "pg_catalog, pg_temp");
     f();
+}
+
+// An operator may have paused it while this goes on.
+void CatchUp::refuse_if_paused()
+{
+    const query::LatestSnapshot snapshot;
+    const std::optional<query::catalog::QueryRow> now = query::catalog::find_query(query.name);
+    if (now && now->paused_at)
+        throw pg::Error(pg::sqlstate::paused_or_gated, "query " + pg::shown(query.name) + " is paused")
+            .hint("readmodel.resume() lets it go on.");
 }
 
 // The query's generations that can be moved, where they stand now. False: none.
@@ -99,9 +111,6 @@ bool CatchUp::load()
             {
                 if (generation.query_id != query.id || generation.failed)
                     continue;
-                if (generation.paused)
-                    throw pg::Error(pg::sqlstate::paused_or_gated, "query " + pg::shown(query.name) + " is paused")
-                        .hint("readmodel.resume() lets it go on.");
                 if (const std::optional<pg::Error> fault = query::check_generation(generation, *config))
                     throw pg::Error(*fault);
                 // Accepted first, compared then: what is replaced in between is noticed here or before the fold.
@@ -137,6 +146,7 @@ bool CatchUp::batch()
                                 "the sequence of source " + pg::shown(config->name) + " went backwards")
                     .hint("Rebuild the query, once the events and the sequence are as they should be.");
             FAULT_POINT(before_read);
+            refuse_if_paused();
             page = lane->fold_settled(*settled, *witness, settings::batch_size);
             lane->flush(page.caught_up);
         });
@@ -228,6 +238,7 @@ void CatchUp::take_over()
         as_engine(
             [&]
             {
+                refuse_if_paused();
                 pg::set_local("lock_timeout", std::to_string(settings::lock_timeout).c_str());
                 take_over(*member);
             });

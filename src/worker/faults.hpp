@@ -22,6 +22,7 @@
     point(before_snapshot)        /* the table is locked, the mark was tested */                                       \
     point(after_snapshot)         /* nothing was read under it yet */                                                  \
     point(within_mark)            /* after each of the two questions of a new mark: H, the holders */                  \
+    point(within_guard)           /* a session's trigger has the sequence's lock and not yet the floor */              \
     point(before_flush)           /* a page was folded; there may be nothing to write */                               \
     point(before_checkpoint)      /* one generation's, just before the compare-and-set */                              \
     point(after_checkpoint)       /* .. between it and the states of the same flush */                                 \

@@ -121,12 +121,13 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
         // commit, so the message about it has come by now.
         if (verdict.settled < page.size() && source::watched_changed_now())
         {
-            settled = source::SettledPosition(edge_before);
+            settled.begin_again(edge_before);
             throw SourceChanged{};
         }
         const bool caught_up = !undrawn && !verdict.read_again && (page.exhausted() || verdict.settled < page.size());
         page.truncate(verdict.settled);
         reading = false;
+        witness.announce_passed(settled.edge());
         if (!page.empty())
             tell_batch(page, settled.lookups_of_batch());
         fold(page, caught_up, settled.edge());

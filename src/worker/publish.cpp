@@ -102,8 +102,8 @@ void publish(const source::EventSource &source, const source::SettledPosition &s
     if (!slot)
         return;
     slot->settled.set(settled.edge());
-    if (source::before(slot->floor.get(), settled.edge()))
-        slot->floor.set(settled.edge());
+    if (source::before(slot->passed.get(), settled.edge()))
+        slot->passed.set(settled.edge());
     const bool was_pending = slot->pending;
     slot->pending = settled.pending() != nullptr;
     if (slot->pending)

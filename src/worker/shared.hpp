@@ -90,9 +90,11 @@ struct SourceSlot
     int64 lock_lookups;
     int64 events_read;
     // Of a guarded source (source/position_floor.hpp); these only rise.
-    SharedPosition floor;         // nobody may insert at or below it ..
-    SharedPosition marked;        // .. or at or below this one, H of the last mark, but for those whom it waits for:
+    SharedPosition passed; // what somebody has settled: nobody may insert at or below it ..
+    SharedPosition floor;  // .. or, who takes the sequence's lock from now on, at or below H of a session's mark ..
+    SharedPosition marked; // .. or at or below this one, H of the last mark, but for those whom it waits for:
     SharedPosition marked_before; // H of the mark before
+    bool marking;                 // .. of which it is not known yet whom that is
     int holder_count;
     LockOwner holders[max_shown_holders]; // as many as there is room for
 };

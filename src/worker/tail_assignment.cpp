@@ -3,6 +3,7 @@
 #include "pg/transaction.hpp"
 #include "query/generation_check.hpp"
 #include "settings.hpp"
+#include "source/position_floor.hpp"
 #include "worker/adoption.hpp"
 #include "worker/publish.hpp"
 #include "worker/tail_worker.hpp"
@@ -53,6 +54,8 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
             tail->lookups_before = old->lookups_before + (same_numbers ? 0 : old->settled.lookups());
         }
         tables_changed = true;
+        if (tail->config.settle == source::Settle::guarded && OidIsValid(tail->config.sequence))
+            source::begin_floor(tail->config);
         publish(*tail);
         {
             const SharedLock lock(LW_EXCLUSIVE);
@@ -61,14 +64,14 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
         }
         kept.push_back(std::move(tail));
     }
-    for (const auto &gone : sources)
-        if (gone && std::none_of(kept.begin(), kept.end(),
-                                 [&](const auto &tail) { return tail->config.id == gone->config.id; }))
-        {
-            const SharedLock lock(LW_EXCLUSIVE);
-            if (SourceSlot *const slot = find_source(MyDatabaseId, gone->config.id))
-                slot->database = InvalidOid;
-        }
+    {
+        const SharedLock lock(LW_EXCLUSIVE);
+        for (SourceSlot &slot : shared()->sources)
+            if (slot.database == MyDatabaseId &&
+                std::none_of(kept.begin(), kept.end(),
+                             [&](const auto &tail) { return tail->config.id == slot.source_id; }))
+                slot.database = InvalidOid;
+    }
     sources = std::move(kept);
     if (tables_changed)
         announce_event_tables();

@@ -57,7 +57,7 @@ void TailWorker::fail_source(TailSource &tail)
     const pg::FreshSnapshot snapshot;
     for (const query::Generation &generation : query::load_generations())
     {
-        if (generation.source_id != tail.config.id || generation.failed)
+        if (generation.source_id != tail.config.id)
             continue;
         const std::optional<GenerationSlot> slot = generation_snapshot(generation.id);
         const bool rebuilding =
@@ -71,6 +71,7 @@ void TailWorker::fail_source(TailSource &tail)
 void TailWorker::source_failed(TailSource &tail)
 {
     tail.lane.abandon();
+    tail.lookups_before += tail.settled.lookups();
     tail.settled = source::SettledPosition();
     source::forget_floor(tail.config.id);
     publish(tail);
@@ -94,7 +95,9 @@ void TailWorker::probe_dead_holes(TailSource &tail)
         late = tail.lane.events().first_in(tail.settled.dead_holes());
         if (late)
             for (const query::Generation &generation : generations)
-                if (generation.source_id == tail.config.id && !generation.failed)
+                // One that has failed before it came there will read it.
+                if (generation.source_id == tail.config.id &&
+                    !(generation.failed && source::before(generation.checkpoint, late)))
                     query::record_failure(generation.id, "late_event", late, "",
                                           "an event appeared at position " + std::to_string(*late) +
                                               ", which had been passed over");

@@ -120,5 +120,23 @@ $node->safe_psql('postgres', q{SELECT readmodel.rebuild('orders')});
 wait_ready($node, 'postgres', 'the query is built anew');
 states_equal_oracle($node, 'postgres', 'from the new events');
 
+# Numbers of sources begin anew with the extension: what was known of another source's events says nothing about this one's.
+$node->safe_psql('postgres', q{
+    BEGIN;
+    DROP EXTENSION pg_readmodel CASCADE;
+    DROP TABLE public.events;
+    CREATE EXTENSION pg_readmodel;
+    COMMIT;
+    SELECT readmodel.create_event_table('public.events');
+    SELECT readmodel.create_source('shop', 'public.events', settle => 'guarded')});
+wait_until($node, 'postgres', q{(SELECT settled_position IS NOT NULL FROM readmodel.source_status())},
+    'a worker follows the new source');
+define_orders($node, 'postgres');
+$node->safe_psql('postgres',
+    q{INSERT INTO public.events (stream_id, type, data) VALUES ('a', 'OrderPlaced', '{"amount": 1}')});
+is(insert_at(3), 'inserted', 'its positions begin anew');
+wait_ready($node, 'postgres', 'a query over it is ready');
+states_equal_oracle($node, 'postgres', 'with its events');
+
 $node->stop;
 done_testing();

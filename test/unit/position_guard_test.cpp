@@ -62,6 +62,7 @@ public:
 
     void announce(Position high) override
     {
+        marking = true;
         marked_before = marked;
         raise(marked, high);
         act();
@@ -73,11 +74,13 @@ public:
         for (const auto &[transaction, writer] : open)
             if (writer.locked)
                 found.push_back(Holder{1, transaction, 0});
-        act();
+        for (int i = 0; i < 4; i++)
+            act();
         std::map<std::uint32_t, MaybePosition> now;
         for (const Holder &holder : found)
             now[holder.transaction] = shown.contains(holder.transaction) ? shown[holder.transaction] : marked_before;
         shown = now;
+        marking = false;
         act();
         return found;
     }
@@ -122,7 +125,7 @@ private:
 
     MaybePosition floor_for(std::uint32_t transaction, bool since_earlier) const
     {
-        const auto own = since_earlier ? shown.find(transaction) : shown.end();
+        const auto own = since_earlier && !marking ? shown.find(transaction) : shown.end();
         const MaybePosition of_marks = own == shown.end() ? marked : own->second;
         return before(floor, of_marks) ? of_marks : floor;
     }
@@ -140,8 +143,13 @@ private:
         auto &[transaction, writer] = entry;
         if (!writer.chosen)
         {
-            const unsigned kind = random() % 6;
-            if (kind == 0) // nextval() alone
+            const unsigned kind = random() % 8;
+            if (kind >= 6) // ALTER SEQUENCE in a savepoint, and its rollback
+            {
+                if (!writer.asked && writer.drawn.empty())
+                    writer.locked = !writer.locked;
+            }
+            else if (kind == 0) // nextval() alone
             {
                 writer.locked = true;
                 writer.drawn.insert(++last);
@@ -205,6 +213,7 @@ private:
     MaybePosition floor;
     MaybePosition marked;
     MaybePosition marked_before;
+    bool marking = false;
     std::map<std::uint32_t, MaybePosition> shown; // holders, and the last mark that does not wait for them
 };
 
