@@ -113,12 +113,14 @@ void TailWorker::forget_slots_of_dropped()
 bool TailWorker::far_behind(TailSource &tail, const query::Generation &generation, bool handed_over)
 {
     // The first page of a small log is the tail's to fold, so that a new query on it needs no other worker. A lane that hands
-    // over has seen a settled position that may have moved on since.
+    // over has seen a settled position that may have moved on since; how far the tail itself is behind does not count, since
+    // another lane could come no further.
     const int pages = generation.phase == query::Phase::live || handed_over ? pages_behind : 1;
     pg::lock_with_inheritors(tail.config.events, AccessShareLock);
     const pg::FreshSnapshot snapshot;
     const pg::Spi spi;
-    return tail.lane.events().more_than(pages * settings::batch_size, generation.checkpoint, std::nullopt);
+    return tail.lane.events().more_than(pages * settings::batch_size, generation.checkpoint,
+                                         handed_over ? tail.settled.edge() : std::nullopt);
 }
 
 // Gives every generation of the source its lane: here, or a rebuild lane.

@@ -33,7 +33,9 @@ COMMIT;
 \endif
 });
 my $output = '';
-my $appends = IPC::Run::start([ $node->installed_command('pgbench'), '-n', '-h', $node->host, '-p', $node->port, '-c', 4, '-R', 150,
+# Servers under a checker are slow, and then have more time: the tail is to keep up.
+my $rate = int(150 * 180 / $PostgreSQL::Test::Utils::timeout_default);
+my $appends = IPC::Run::start([ $node->installed_command('pgbench'), '-n', '-h', $node->host, '-p', $node->port, '-c', 4, '-R', $rate,
     '-T', 600, '-f', $script, 'postgres' ], '<', \undef, '>&', \$output);
 
 # Three of them at once share a lane now and then. Some go again, so that what follows is not slowed down by what is there.
