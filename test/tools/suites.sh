@@ -130,6 +130,14 @@ run_faults()
 # Twenty seconds of it, with another seed each time, on a server of its own.
 run_torture()
 {
+    local plan plans=()
+    for plan in 1 1 2; do
+        plans+=("$(TORTURE_SECONDS=20 SEED=$plan PLAN=1 "$TA_TOP/test/tools/torture.sh")")
+    done
+    if [ "${plans[0]}" != "${plans[1]}" ] || [ "${plans[0]}" = "${plans[2]}" ]; then
+        echo "the seed does not decide the plan"
+        return 1
+    fi
     TORTURE_SECONDS=20 "$TA_TOP/test/tools/torture.sh"
 }
 
