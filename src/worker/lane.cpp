@@ -131,7 +131,7 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
         if (!page.empty())
             tell_batch(page, settled.lookups_of_batch());
         fold(page, caught_up, settled.edge());
-        const Page result{page.size(), caught_up, verdict.read_again};
+        const Page result{page.size(), caught_up, verdict.read_again, page.exhausted()};
         page.free();
         return result;
     }
@@ -179,7 +179,7 @@ Lane::Page Lane::fold_up_to(const MaybePosition &settled, int limit)
     source::EventPage page = reader.read(cursor(), settled, limit);
     reading = false;
     fold(page, page.exhausted(), settled);
-    const Page result{page.size(), page.exhausted(), false};
+    const Page result{page.size(), page.exhausted(), false, page.exhausted()};
     page.free();
     return result;
 }

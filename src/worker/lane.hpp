@@ -62,6 +62,7 @@ public:
         size_t events = 0;
         bool caught_up = false;  // nothing settled lies unread above the cursor
         bool read_again = false; // what is left of the page was settled after its snapshot was taken
+        bool exhausted = true;   // nothing visible lay above it
     };
 
     // Tail: reads what is visible above the cursor, as far as `settled` can prove it now.

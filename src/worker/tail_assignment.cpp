@@ -120,7 +120,7 @@ bool TailWorker::far_behind(TailSource &tail, const query::Generation &generatio
     const pg::FreshSnapshot snapshot;
     const pg::Spi spi;
     return tail.lane.events().more_than(pages * settings::batch_size, generation.checkpoint,
-                                         handed_over ? tail.settled.edge() : std::nullopt);
+                                        handed_over ? tail.settled.edge() : std::nullopt);
 }
 
 // Gives every generation of the source its lane: here, or a rebuild lane.

@@ -22,11 +22,18 @@ constexpr long last_look_ms = 50;
 // Events that come during a single step are chance; during three in a row they are load.
 constexpr int load_after_steps = 3;
 
-// While the tail works off a backlog.
+// While the tail works off a backlog it writes so often, or so seldom that writing takes a fifth of its time.
 constexpr std::int64_t backlog_flush_us = 500'000;
+constexpr std::int64_t longest_backlog_flush_us = 5'000'000;
+constexpr int backlog_flush_share = 5;
 
 // While there is no source or no query at all.
 constexpr long look_for_sources_ms = 2000;
+
+size_t cache_bytes()
+{
+    return static_cast<size_t>(settings::state_cache) * 1024;
+}
 
 } // namespace
 
@@ -243,11 +250,23 @@ void TailWorker::settle_only(TailSource &tail)
         ConditionVariableBroadcast(&shared()->progress); // rebuild lanes may wait for it
 }
 
+// With more to read at once, states are written as seldom as in a rebuild, but soon enough to be seen: also where each page ends at
+// a hole that the next look finds settled. What cannot go on is written at once.
+bool TailWorker::flush_due(const TailSource &tail, const Lane::Page &page)
+{
+    const bool at_end = (page.caught_up || page.read_again) && (page.exhausted || page.events == 0);
+    const std::int64_t interval =
+        std::clamp(tail.flush_took * backlog_flush_share, backlog_flush_us, longest_backlog_flush_us);
+    return at_end || tail.lane.stopped() || GetCurrentTimestamp() - tail.flushed_at > interval ||
+           tail.lane.bytes() > cache_bytes();
+}
+
 TailWorker::Progress TailWorker::step_lane(TailSource &tail)
 {
     process.report("tailing " + tail.config.name);
     Lane::Page page;
     bool flushed = false;
+    TimestampTz began_flush = 0;
     {
         pg::Transaction transaction;
         process.enter_transaction();
@@ -262,12 +281,12 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
             FAULT_POINT(before_read);
             const pg::Spi spi;
             page = tail.lane.fold_settled(tail.settled, tail.witness, settings::batch_size);
-            // With more to read at once, states are written as seldom as in a rebuild, but soon enough to be seen.
-            flushed = page.caught_up || page.read_again || tail.lane.stopped() ||
-                      GetCurrentTimestamp() - tail.flushed_at > backlog_flush_us ||
-                      tail.lane.bytes() > static_cast<size_t>(settings::state_cache) * 1024;
+            flushed = flush_due(tail, page);
             if (flushed)
+            {
+                began_flush = GetCurrentTimestamp();
                 tail.lane.flush(false);
+            }
         }
         FAULT_POINT(before_commit);
         transaction.commit();
@@ -278,8 +297,9 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
     publish(tail); // what is settled does not depend on what is stored
     if (!flushed)
         return {true};
-    tail.lane.committed(!page.caught_up && tail.lane.bytes() < static_cast<size_t>(settings::state_cache) * 1024);
+    tail.lane.committed(!(page.caught_up && page.exhausted) && tail.lane.bytes() < cache_bytes());
     tail.flushed_at = GetCurrentTimestamp();
+    tail.flush_took = tail.flushed_at - began_flush;
     FAULT_POINT(before_publish);
     after_commit(tail, page.caught_up);
     return {!page.caught_up};

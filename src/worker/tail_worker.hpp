@@ -53,7 +53,8 @@ struct TailSource
     std::uint64_t table_files = 0; // .. and the files of the tables
     TimestampTz settle_at = 0;     // when an idle lane settles again
     TimestampTz flushed_at = 0;
-    TimestampTz probe_at = 0; // when the dead holes are looked at again
+    std::int64_t flush_took = 0; // the last one, in microseconds
+    TimestampTz probe_at = 0;    // when the dead holes are looked at again
 };
 
 class TailWorker
@@ -77,6 +78,7 @@ private:
     void forget_slots_of_dropped();
 
     Progress step(TailSource &tail);
+    static bool flush_due(const TailSource &tail, const Lane::Page &page);
     Progress step_lane(TailSource &tail);
     void settle_only(TailSource &tail);
     bool idle() const;
