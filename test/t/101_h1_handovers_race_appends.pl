@@ -50,7 +50,7 @@ foreach my $round (1 .. $rounds)
     $node->safe_psql('postgres', "SELECT readmodel.drop_query('$names[0]')") if @names > 1;
     $node->safe_psql('postgres', "SELECT readmodel.rebuild('$names[-1]')") if $round % 2;
 }
-$appends->signal('INT');
+$appends->signal('TERM');    # SIGINT is ignored by what was started in the background
 $appends->finish;
 
 my $rebuilds = () = slurp_file($node->logfile) =~ /starting background worker process "[^"]*rebuild/g;

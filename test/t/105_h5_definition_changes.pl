@@ -74,7 +74,7 @@ foreach my $round (1 .. 5)
         qq({"version": "$round"}));
     ready("round $round: ready again");
 }
-$appends->signal('INT');
+$appends->signal('TERM');    # SIGINT is ignored by what was started in the background
 $appends->finish;
 
 my $head = $node->safe_psql('postgres', 'SELECT max(position) FROM public.events');
