@@ -215,7 +215,7 @@ pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing)
         case Status::gated:
             return pg::Error(pg::sqlstate::paused_or_gated,
                              "query " + shown + " is " + std::string(name_of(standing.status)))
-                .hint("An operator has to call readmodel.resume() or readmodel.approve().");
+                .hint("An operator has to call readmodel.resume().");
         case Status::stalled:
             return pg::Error(pg::sqlstate::stalled, "query " + shown + " is stalled")
                 .hint("Nobody keeps it up to date now; readmodel.status() shows more.");

@@ -10,6 +10,7 @@
 #include "source/event_source.hpp"
 #include "source/mapping_expression.hpp"
 #include "source/position_guard.hpp"
+#include "worker/shared.hpp"
 #include "worker/wakeup.hpp"
 
 namespace source
@@ -55,7 +56,13 @@ Settle settle_argument(const std::string &text)
     if (text == "gap_timeout")
         return Settle::gap_timeout;
     if (text == "guarded")
+    {
+        if (!worker::shared())
+            throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                            "settle => 'guarded' needs the library to be preloaded")
+                .hint("Add pg_readmodel to shared_preload_libraries and restart the server.");
         return Settle::guarded;
+    }
     throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "invalid value for argument \"settle\": " + pg::shown(text))
         .hint("It is one of 'sequence', 'guarded' and 'gap_timeout'.");
 }
