@@ -164,9 +164,9 @@ sub query_equals_oracle
 {
     my ($node, $database, $query) = @_;
     my $head = $node->safe_psql($database, 'SELECT max(position) FROM public.events');
-    my $reached = "bool_and(position = $head AND status = 'ready') FROM readmodel.generations('$query')";
+    my $reached = "bool_and(position >= $head AND status = 'ready') FROM readmodel.generations('$query')";
     wait_until($node, $database, $reached, "$query: all generations are ready and at the last event");
-    # One that moves over nothing of its own stores that later; all events are its own here.
+    # Numbers that were rolled back after the last event are passed over too.
     my $expected = $node->safe_psql($database, 'SELECT count(*), max(position), count(DISTINCT stream_id), 0 FROM public.events');
     my $stored = $node->safe_psql($database, qq{
         SELECT generation, state_table FROM readmodel_catalog.generation JOIN readmodel_catalog.query USING (query_id)
@@ -175,7 +175,8 @@ sub query_equals_oracle
     {
         my ($generation, $states) = split /\|/, $row;
         is($node->safe_psql($database, qq{
-            SELECT events_applied, c.position, instances, (
+            SELECT events_applied, CASE WHEN c.position <= (SELECT last_value FROM public.events_position_seq)
+                THEN least(c.position, $head) ELSE c.position END, instances, (
                 SELECT count(*) FROM $states AS stored
                 FULL JOIN (
                     SELECT stream_id AS id, jsonb_build_object('orders', count(*), 'total', sum((data ->> 'amount')::bigint),
