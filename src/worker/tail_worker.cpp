@@ -69,7 +69,10 @@ void TailWorker::run()
             reload_wanted = true;
         seen = now;
         if (reload_wanted)
+        {
+            probe_before_reload();
             reload();
+        }
 
         Progress progress;
         for (const auto &tail : sources)
@@ -127,6 +130,25 @@ long TailWorker::pause(bool announced)
 bool TailWorker::idle() const
 {
     return std::all_of(sources.begin(), sources.end(), [](const auto &tail) { return tail->lane.empty(); });
+}
+
+// An event in a dead hole fails the generations that passed it. One that is new now will read it, and is not known here yet.
+void TailWorker::probe_before_reload()
+{
+    for (const auto &tail : sources)
+    {
+        if (!tail->usable || tail->settled.dead_holes().empty())
+            continue;
+        tail->probe_at = 0;
+        try
+        {
+            probe_dead_holes(*tail);
+        }
+        catch (const pg::Failure &)
+        {
+            // The next probe tells; the reload says what is wrong with the source.
+        }
+    }
 }
 
 void TailWorker::reload()

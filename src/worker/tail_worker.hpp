@@ -88,6 +88,7 @@ private:
     static void fail_source(TailSource &tail);
     void source_failed(TailSource &tail);
     void probe_dead_holes(TailSource &tail);
+    void probe_before_reload();
     void after_commit(TailSource &tail, bool caught_up);
     bool take_over(Member &member);
     bool take_over_failed(Member &member, const pg::Failure &error);

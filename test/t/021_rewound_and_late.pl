@@ -75,6 +75,21 @@ $node->safe_psql('late', q{SELECT readmodel.rebuild('orders')});
 wait_ready($node, 'late', 'built anew it is ready');
 states_equal_oracle($node, 'late', 'with the late event among its states');
 
+# --- late, and rebuilt before the workers have noticed: what is built anew has the event, and does not fail for it
+$hole = $node->safe_psql('late', q{SELECT nextval('public.events_position_seq')});
+$after = append_order($node, 'late', 'customer 1', 1);
+$node->safe_psql('late', "SELECT readmodel.wait_for('orders', $after, '20 s')");
+$node->safe_psql('late', qq{
+    INSERT INTO public.events (position, stream_id, type, data) OVERRIDING SYSTEM VALUE
+    VALUES ($hole, 'customer 1', 'OrderPlaced', '{"amount": 1000}');
+    SELECT readmodel.rebuild('orders')});
+wait_until($node, 'late', q{(SELECT status = 'failed' FROM readmodel.generations('orders') ORDER BY generation DESC OFFSET 1 LIMIT 1)},
+    'the generation that passed the event over fails');
+wait_ready($node, 'late', 'the one that is built after it is ready');
+is($node->safe_psql('late', q{SELECT string_agg(status, ' ' ORDER BY generation DESC) ~ '^ready failed' FROM readmodel.generations('orders')}),
+    't', 'and has not failed');
+states_equal_oracle($node, 'late', 'with the late event');
+
 # --- a query that has failed for another reason before does not go on either: retry() would read on above events that it lacks
 foreach my $database ('rewound', 'late')
 {
