@@ -194,10 +194,12 @@ sub definitions
                 { template => $template, key => 'A', code => $code } ];
         }
     }
+    my (@deck, %guests);
     for (my $at = $random->between(200, 800); $at < $self->{ms} - 800; $at += $random->wait(700))
     {
         my $kind = $random->pick(Torture::Tables::names());
-        my $op = $random->weighted(redefine => 35, replace => 20, come => 25, drop => 25);
+        @deck = $random->shuffle(('redefine') x 4, ('replace') x 2, ('come') x 3, ('drop') x 3) if !@deck;
+        my $op = shift @deck;
         my $options = { while_rebuilding => $random->pick('unavailable', 'serve_previous') };
         $code++;
         if ($op eq 'redefine')
@@ -214,15 +216,18 @@ sub definitions
         elsif ($op eq 'come')
         {
             my $template = $random->pick(qw(sum list fan));
-            $self->add($actor, $at, 'define', table => $kind, query => 'guest ' . $random->below(2) . " $kind",
+            my $query = 'guest ' . $random->below(2) . " $kind";
+            $guests{$query} = 1;
+            $self->add($actor, $at, 'define', table => $kind, query => $query,
                 definition => definition($random, $template, $code), options => $options);
         }
         else
         {
-            # A guest mostly; a resident comes back at once.
-            my $guest = $random->chance(75);
+            # A guest who is there, where there is one and mostly; a resident comes back at once.
+            my $guest = %guests && $random->chance(60) ? $random->pick(sort keys %guests) : undef;
             my $template = $random->pick(@Torture::Queries::templates);
-            my $query = $guest ? 'guest ' . $random->below(2) . " $kind" : Torture::Queries::name_of($template, $kind);
+            my $query = $guest // Torture::Queries::name_of($template, $kind);
+            delete $guests{$guest} if $guest;
             $self->add($actor, $at, 'drop', query => $query,
                 $guest ? () : (then => { table => $kind, definition => { template => $template, key => 'A', code => $code } }));
         }
@@ -236,12 +241,14 @@ sub operator
     my ($self) = @_;
     my $actor = 'operator';
     my $random = $self->random($actor);
+    my @deck;
     for (my $at = $random->between(300, 900); $at < $self->{ms} - 300; $at += $random->wait(500))
     {
         my $kind = $random->pick(Torture::Tables::names());
         my $query = $random->chance(80) ? Torture::Queries::name_of($random->pick(@Torture::Queries::templates), $kind)
           : 'guest ' . $random->below(2) . " $kind";
-        my $op = $random->weighted(catch_up => 35, rebuild => 15, retry => 5, pause => 25);
+        @deck = $random->shuffle(('catch_up') x 7, ('rebuild') x 3, 'retry', ('pause') x 5) if !@deck;
+        my $op = shift @deck;
         my %more = $op eq 'pause' ? (wait => $random->wait(500)) : ();
         $self->add($actor, $at, $op, table => $kind, query => $query, %more);
     }
