@@ -39,7 +39,9 @@ std::string_view describe(Kind kind);
 // jsonb's order of member names.
 inline bool name_before(std::string_view a, std::string_view b)
 {
-    return a.size() != b.size() ? a.size() < b.size() : std::memcmp(a.data(), b.data(), a.size()) < 0;
+    if (a.size() != b.size())
+        return a.size() < b.size();
+    return !a.empty() && std::memcmp(a.data(), b.data(), a.size()) < 0;
 }
 
 class Value
@@ -156,6 +158,7 @@ private:
             release();
     }
     void release() noexcept;
+    void delete_big() noexcept;
     void grow(std::size_t capacity);
     std::size_t lower_bound(std::string_view name) const;
     Member &insert_member(std::size_t index, std::string_view name, Value value);
