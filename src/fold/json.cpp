@@ -52,7 +52,7 @@ public:
         check(text);
         return add(Value::text(text));
     }
-    bool binary(std::vector<std::uint8_t> &) override { return false; }
+    bool binary(Json::binary_t &) override { return false; }
 
     bool start_object(std::size_t) override { return open(Value::object()); }
     bool start_array(std::size_t) override { return open(Value::array()); }

@@ -1,0 +1,82 @@
+#include "fold/words.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace fold
+{
+
+namespace
+{
+
+char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+// The number of letters to change, add, drop or swap with their neighbour.
+std::size_t distance(std::string_view a, std::string_view b)
+{
+    std::vector<std::vector<std::size_t>> rows(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+    for (std::size_t i = 0; i <= a.size(); ++i)
+        rows[i][0] = i;
+    for (std::size_t j = 0; j <= b.size(); ++j)
+        rows[0][j] = j;
+    for (std::size_t i = 1; i <= a.size(); ++i)
+    {
+        for (std::size_t j = 1; j <= b.size(); ++j)
+        {
+            const std::size_t change = lower(a[i - 1]) == lower(b[j - 1]) ? 0 : 1;
+            rows[i][j] = std::min({rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + change});
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]))
+                rows[i][j] = std::min(rows[i][j], rows[i - 2][j - 2] + 1);
+        }
+    }
+    return rows[a.size()][b.size()];
+}
+
+} // namespace
+
+std::string quoted(std::string_view word)
+{
+    return "\"" + std::string(word) + "\"";
+}
+
+std::string listed(std::span<const std::string_view> words)
+{
+    std::string result;
+    for (std::size_t i = 0; i < words.size(); ++i)
+    {
+        if (i > 0)
+            result += i + 1 == words.size() ? " or " : ", ";
+        result += quoted(words[i]);
+    }
+    return result;
+}
+
+std::string_view nearest(std::string_view word, std::span<const std::string_view> known)
+{
+    constexpr std::size_t farthest = 2;
+    std::string_view best;
+    std::size_t best_distance = farthest + 1;
+    for (const std::string_view candidate : known)
+    {
+        if (word.size() > candidate.size() + farthest)
+            continue;
+        const std::size_t changes = distance(word, candidate);
+        if (changes < best_distance && 2 * changes < candidate.size())
+        {
+            best = candidate;
+            best_distance = changes;
+        }
+    }
+    return best;
+}
+
+std::string suggestion(std::string_view word, std::span<const std::string_view> known)
+{
+    const std::string_view best = nearest(word, known);
+    return best.empty() ? "" : "Perhaps you meant " + quoted(best) + ".";
+}
+
+} // namespace fold
