@@ -268,7 +268,8 @@ Path parse_path(std::string_view text)
     Cursor cursor(text);
     Path path = cursor.path();
     if (!cursor.done())
-        cursor.expected("\".\", \"[\" or the end");
+        cursor.expected("\".\", \"[\" or the end",
+                        path.text == "$" ? "A text that begins with \"$\" is written with \"$$\"." : "");
     return path;
 }
 

@@ -1,0 +1,72 @@
+#include "fold/spec.hpp"
+
+#include "fold/compile.hpp"
+#include "fold/json.hpp"
+#include "fold/program.hpp"
+
+#include <algorithm>
+
+namespace fold
+{
+
+SpecError::SpecError(std::string where, std::string found, std::string advice)
+    : std::runtime_error("invalid spec at " + (where.empty() ? "\"\"" : where)), pointer(std::move(where)),
+      detail(std::move(found)), hint(std::move(advice))
+{
+}
+
+Spec Spec::parse(std::string_view json)
+{
+    try
+    {
+        return Spec(compile(parse_json(json, max_spec_depth)));
+    }
+    catch (const JsonError &error)
+    {
+        std::string detail = error.what();
+        throw SpecError(error.pointer, "It cannot be read as a spec: " + detail + ".");
+    }
+}
+
+const std::string &Spec::canonical() const
+{
+    return compiled->canonical;
+}
+
+std::optional<std::vector<std::string>> Spec::event_types() const
+{
+    if (compiled->any)
+        return std::nullopt;
+    std::vector<std::string> types;
+    for (const auto &handler : compiled->handlers)
+        types.push_back(handler->type);
+    std::ranges::sort(types);
+    return types;
+}
+
+bool Spec::uses_aliases() const
+{
+    return compiled->uses_aliases;
+}
+
+bool Spec::reads_data() const
+{
+    return compiled->reads[static_cast<std::size_t>(Root::data)];
+}
+
+bool Spec::reads_metadata() const
+{
+    return compiled->reads[static_cast<std::size_t>(Root::metadata)];
+}
+
+bool Spec::reads_occurred_at() const
+{
+    return compiled->reads[static_cast<std::size_t>(Root::occurred_at)];
+}
+
+bool Spec::reads_stream() const
+{
+    return compiled->reads[static_cast<std::size_t>(Root::stream)];
+}
+
+} // namespace fold
