@@ -220,6 +220,12 @@ void Value::drop_front(std::size_t how_many)
     count -= static_cast<std::uint32_t>(how_many);
 }
 
+void Value::truncate(std::size_t size)
+{
+    std::destroy(content.block.address.elements + size, content.block.address.elements + count);
+    count = static_cast<std::uint32_t>(size);
+}
+
 std::size_t Value::lower_bound(std::string_view name) const
 {
     const auto all = members();
@@ -327,12 +333,17 @@ Value Value::copy_at(int levels) const
     }
 }
 
+std::size_t Value::text_bytes(std::size_t length)
+{
+    return length > inline_text ? allocated(length) : 0;
+}
+
 std::size_t Value::own_bytes() const
 {
     switch (tag)
     {
         case Kind::number: return big ? number().heap_bytes() : 0;
-        case Kind::text: return count > inline_text ? allocated(count) : 0;
+        case Kind::text: return text_bytes(count);
         case Kind::array: return allocated(content.block.capacity * sizeof(Value));
         case Kind::object: return allocated(content.block.capacity * sizeof(Member));
         default: return 0;

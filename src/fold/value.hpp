@@ -96,6 +96,7 @@ public:
     void insert(std::size_t index, Value element);
     Value take(std::size_t index);         // out of the array
     void drop_front(std::size_t how_many); // the first elements go
+    void truncate(std::size_t size);       // the elements after so many go
 
     // Objects.
     std::span<Member> members();
@@ -109,6 +110,7 @@ public:
     // Heap memory, with what the allocator adds: of this value alone, and with all that is in it. A value itself counts
     // with the block that it lies in.
     std::size_t own_bytes() const;
+    static std::size_t text_bytes(std::size_t length); // own_bytes() of such a text, also of a member's name
     std::size_t bytes() const;
     // 0 for scalars, 1 for [] and {}.
     int depth() const;
