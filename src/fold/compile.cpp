@@ -16,9 +16,9 @@ constexpr std::array<std::string_view, 2> each_members = {"each", "key"};
 constexpr std::array<std::string_view, 1> alias_members = {"alias"};
 constexpr std::array<std::string_view, 1> where_members = {"where"};
 constexpr std::array<std::string_view, 2> upsert_members = {"where", "set"};
-constexpr std::array<std::string_view, 15> step_members = {"when",   "key",     "alias", "default", "set",
-                                                           "unset",  "merge",   "add",   "min",     "max",
-                                                           "append", "upsert",  "remove", "keep",   "delete"};
+constexpr std::array<std::string_view, 15> step_members = {"when",   "key",    "alias",  "default", "set",
+                                                           "unset",  "merge",  "add",    "min",     "max",
+                                                           "append", "upsert", "remove", "keep",    "delete"};
 
 constexpr std::string_view a_key =
     R"(A key is a path, a constant text or number, {"each": path, "key": ..} or {"alias": path}.)";
@@ -76,32 +76,34 @@ private:
     {
         switch (part.value.kind())
         {
-            case Kind::text:
-                if (is_path(part.value))
-                    key.path = expressions.single_path(part);
-                else
-                {
-                    key.sort = Key::Sort::constant;
-                    key.constant = part.text().substr(part.text().starts_with("$$") ? 1 : 0);
-                }
-                break;
-            case Kind::number:
+        case Kind::text:
+            if (is_path(part.value))
+                key.path = expressions.single_path(part);
+            else
+            {
                 key.sort = Key::Sort::constant;
-                key.constant = part.value.number().text();
-                break;
-            case Kind::object:
-                if (part.value.empty())
-                    part.refuse(a_key);
-                if (key.each && part.value.find("each"))
-                    part.refuse("A key within \"each\" has no \"each\" of its own; its path may have more than one \"[*]\".");
-                part.require_known("A key", key.each ? std::span<const std::string_view>(alias_members)
-                                                     : std::span<const std::string_view>(key_members));
-                key.sort = Key::Sort::alias;
-                part.require_member("alias", a_key);
-                key.path = expressions.single_path(part.member(part.value.members()[0]));
-                program->uses_aliases = true;
-                break;
-            default: part.refuse(a_key);
+                key.constant = part.text().substr(part.text().starts_with("$$") ? 1 : 0);
+            }
+            break;
+        case Kind::number:
+            key.sort = Key::Sort::constant;
+            key.constant = part.value.number().text();
+            break;
+        case Kind::object:
+            if (part.value.empty())
+                part.refuse(a_key);
+            if (key.each && part.value.find("each"))
+                part.refuse(
+                    "A key within \"each\" has no \"each\" of its own; its path may have more than one \"[*]\".");
+            part.require_known("A key", key.each ? std::span<const std::string_view>(alias_members)
+                                                 : std::span<const std::string_view>(key_members));
+            key.sort = Key::Sort::alias;
+            part.require_member("alias", a_key);
+            key.path = expressions.single_path(part.member(part.value.members()[0]));
+            program->uses_aliases = true;
+            break;
+        default:
+            part.refuse(a_key);
         }
     }
 
@@ -150,8 +152,9 @@ private:
             compile_members(step, part);
         }
         if (!step.key)
-            throw SpecError("", "The member \"key\" is missing. It says which instance an event belongs to, and the step at " +
-                                    part.pointer + " has none of its own.");
+            throw SpecError(
+                "", "The member \"key\" is missing. It says which instance an event belongs to, and the step at " +
+                        part.pointer + " has none of its own.");
         return step;
     }
 
@@ -232,12 +235,16 @@ private:
             operation.target = target(member.name(), operand);
             switch (what)
             {
-                case Operator::upsert:
-                case Operator::remove: compile_filter(operation, operand); break;
-                case Operator::keep: operation.keep = compile_keep(operand); break;
-                default:
-                    operation.value = expressions.expression(operand);
-                    check_literal(what, operation.value, operand);
+            case Operator::upsert:
+            case Operator::remove:
+                compile_filter(operation, operand);
+                break;
+            case Operator::keep:
+                operation.keep = compile_keep(operand);
+                break;
+            default:
+                operation.value = expressions.expression(operand);
+                check_literal(what, operation.value, operand);
             }
             step.operations.push_back(std::move(operation));
         }
@@ -275,8 +282,9 @@ private:
                 expressions.check_roots(computed.path, part);
                 computed.reads_state = computed.path.root == Root::state;
                 if (computed.path.many)
-                    throw SyntaxFault{"Found " + quoted(text) + "; a path with \"[*]\" can find many values, and a member "
-                                                                "has one name.",
+                    throw SyntaxFault{"Found " + quoted(text) +
+                                          "; a path with \"[*]\" can find many values, and a member "
+                                          "has one name.",
                                       ""};
             }
             return result;
@@ -292,8 +300,9 @@ private:
         const bool upsert = operation.what == Operator::upsert;
         part.require(Kind::object, upsert ? R"("upsert" has {"where": {..}, "set": {..}} for each target.)"
                                           : R"("remove" has {"where": {..}} for each target.)");
-        part.require_known(upsert ? "\"upsert\"" : "\"remove\"", upsert ? std::span<const std::string_view>(upsert_members)
-                                                                        : std::span<const std::string_view>(where_members));
+        part.require_known(upsert ? "\"upsert\"" : "\"remove\"",
+                           upsert ? std::span<const std::string_view>(upsert_members)
+                                  : std::span<const std::string_view>(where_members));
         part.require_member("where", a_filter);
         for (const Value::Member &member : part.value.members())
         {

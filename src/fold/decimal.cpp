@@ -35,7 +35,9 @@ void check_range(const BigInt &coefficient, int scale)
 {
     if (coefficient.is_zero())
         return;
-    const BigInt absolute = abs(coefficient);
+    BigInt absolute = coefficient;
+    if (absolute < 0)
+        absolute.backend().negate();
     // A digit has 3.3219 bits: far from the limit nothing needs to be counted.
     const double digits = static_cast<double>(msb(absolute)) * 0.30103;
     if (digits < Decimal::max_integer_digits + scale - 2)

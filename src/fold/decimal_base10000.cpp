@@ -101,7 +101,8 @@ Base10000 Decimal::to_base10000() const
         for (auto few = static_cast<std::uint64_t>(rest); few != 0; few /= group)
             reversed[count++] = static_cast<std::int16_t>(few % group);
         result.weight = static_cast<int>(count) - 1 - fraction_groups;
-        const auto *last = std::find_if(reversed.begin(), reversed.begin() + count, [](auto digit) { return digit != 0; });
+        const auto *last =
+            std::find_if(reversed.begin(), reversed.begin() + count, [](auto digit) { return digit != 0; });
         result.few_count = static_cast<std::size_t>(reversed.begin() + count - last);
         std::reverse_copy(last, static_cast<const std::int16_t *>(reversed.begin() + count), result.few.begin());
         return result;

@@ -11,7 +11,8 @@ Value Operand::take()
 Value Evaluator::find_all(const Path &path) const
 {
     Value all;
-    visit_all(path, scope, [&](const Located &place)
+    visit_all(path, scope,
+              [&](const Located &place)
               {
                   if (all.is(Kind::missing))
                       all = Value::array();
@@ -26,25 +27,26 @@ Value Evaluator::make(const Expression &expression) const
 {
     switch (expression.sort)
     {
-        case Expression::Sort::literal: return expression.literal.copy();
-        case Expression::Sort::path:
-            return expression.path.many ? find_all(expression.path) : copy(locate(expression.path, scope));
-        case Expression::Sort::object:
-        {
-            Value object = Value::object(expression.elements.size());
-            for (std::size_t i = 0; i < expression.elements.size(); ++i)
-                if (Value value = make(expression.elements[i]); !value.is(Kind::missing))
-                    object.append_member(expression.names[i], std::move(value));
-            return object;
-        }
-        case Expression::Sort::array:
-        {
-            Value array = Value::array(expression.elements.size());
-            for (const Expression &element : expression.elements)
-                if (Value value = make(element); !value.is(Kind::missing))
-                    array.push_back(std::move(value));
-            return array;
-        }
+    case Expression::Sort::literal:
+        return expression.literal.copy();
+    case Expression::Sort::path:
+        return expression.path.many ? find_all(expression.path) : copy(locate(expression.path, scope));
+    case Expression::Sort::object:
+    {
+        Value object = Value::object(expression.elements.size());
+        for (std::size_t i = 0; i < expression.elements.size(); ++i)
+            if (Value value = make(expression.elements[i]); !value.is(Kind::missing))
+                object.append_member(expression.names[i], std::move(value));
+        return object;
+    }
+    case Expression::Sort::array:
+    {
+        Value array = Value::array(expression.elements.size());
+        for (const Expression &element : expression.elements)
+            if (Value value = make(element); !value.is(Kind::missing))
+                array.push_back(std::move(value));
+        return array;
+    }
     }
     return {};
 }
@@ -112,10 +114,14 @@ bool Evaluator::compares(const Condition &condition) const
         return false;
     switch (condition.sort)
     {
-        case Condition::Sort::lt: return order < 0;
-        case Condition::Sort::le: return order <= 0;
-        case Condition::Sort::gt: return order > 0;
-        default: return order >= 0;
+    case Condition::Sort::lt:
+        return order < 0;
+    case Condition::Sort::le:
+        return order <= 0;
+    case Condition::Sort::gt:
+        return order > 0;
+    default:
+        return order >= 0;
     }
 }
 
@@ -152,23 +158,26 @@ bool Evaluator::holds(const Condition &condition) const
 {
     switch (condition.sort)
     {
-        case Condition::Sort::exists:
-            if (!condition.path.many)
-                return static_cast<bool>(locate(condition.path, scope));
-            return !visit_all(condition.path, scope, [](const Located &) { return false; });
-        case Condition::Sort::in: return is_member(condition);
-        case Condition::Sort::all_of:
-            for (const Condition &part : condition.parts)
-                if (!holds(part))
-                    return false;
-            return true;
-        case Condition::Sort::any_of:
-            for (const Condition &part : condition.parts)
-                if (holds(part))
-                    return true;
-            return false;
-        case Condition::Sort::none_of: return !holds(condition.parts[0]);
-        default: return compares(condition);
+    case Condition::Sort::exists:
+        if (!condition.path.many)
+            return static_cast<bool>(locate(condition.path, scope));
+        return !visit_all(condition.path, scope, [](const Located &) { return false; });
+    case Condition::Sort::in:
+        return is_member(condition);
+    case Condition::Sort::all_of:
+        for (const Condition &part : condition.parts)
+            if (!holds(part))
+                return false;
+        return true;
+    case Condition::Sort::any_of:
+        for (const Condition &part : condition.parts)
+            if (holds(part))
+                return true;
+        return false;
+    case Condition::Sort::none_of:
+        return !holds(condition.parts[0]);
+    default:
+        return compares(condition);
     }
 }
 

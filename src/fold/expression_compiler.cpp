@@ -10,7 +10,7 @@ namespace fold
 namespace
 {
 
-constexpr std::array<std::string_view, 11> condition_names = {"exists", "eq", "ne", "lt",  "le", "gt",
+constexpr std::array<std::string_view, 11> condition_names = {"exists", "eq", "ne",  "lt", "le", "gt",
                                                               "ge",     "in", "and", "or", "not"};
 
 constexpr std::string_view a_condition =
@@ -24,13 +24,20 @@ std::string shown(const Value &value)
     const std::string json = to_json(value);
     switch (value.kind())
     {
-        case Kind::null: return "null";
-        case Kind::boolean: return json;
-        case Kind::number: return "the number " + (json.size() <= longest ? json : json.substr(0, longest) + "..");
-        case Kind::text: return json.size() <= longest ? json : "a long text";
-        case Kind::array: return value.empty() ? "an empty array" : "an array";
-        case Kind::object: return value.empty() ? "an empty object" : "an object";
-        case Kind::missing: break;
+    case Kind::null:
+        return "null";
+    case Kind::boolean:
+        return json;
+    case Kind::number:
+        return "the number " + (json.size() <= longest ? json : json.substr(0, longest) + "..");
+    case Kind::text:
+        return json.size() <= longest ? json : "a long text";
+    case Kind::array:
+        return value.empty() ? "an empty array" : "an array";
+    case Kind::object:
+        return value.empty() ? "an empty object" : "an object";
+    case Kind::missing:
+        break;
     }
     return "nothing";
 }
@@ -79,8 +86,8 @@ void Part::require_known(std::string_view what, std::span<const std::string_view
             found = found || name == each.name();
         if (!found)
             throw SpecError(member(each).pointer,
-                            "Found the member " + quoted(each.name()) + ". " + std::string(what) + " has no members but " +
-                                listed(known) + ".",
+                            "Found the member " + quoted(each.name()) + ". " + std::string(what) +
+                                " has no members but " + listed(known) + ".",
                             suggestion(each.name(), known));
     }
 }
@@ -97,12 +104,14 @@ void ExpressionCompiler::check_roots(const Path &path, const Part &part)
 {
     if (path.root == Root::item && !item_allowed)
         throw SpecError(part.pointer,
-                        "Found " + quoted(path.text) + ". \"$item\" is there only where the step's key has \"each\".", "");
-    if (path.root == Root::state && !state_allowed)
-        throw SpecError(part.pointer,
-                        "Found " + quoted(path.text) +
-                            ". \"$state\" is not there in a key, an alias or an \"each\", which decide whose state it is.",
+                        "Found " + quoted(path.text) + ". \"$item\" is there only where the step's key has \"each\".",
                         "");
+    if (path.root == Root::state && !state_allowed)
+        throw SpecError(
+            part.pointer,
+            "Found " + quoted(path.text) +
+                ". \"$state\" is not there in a key, an alias or an \"each\", which decide whose state it is.",
+            "");
     program.reads[static_cast<std::size_t>(path.root)] = true;
 }
 
@@ -210,7 +219,8 @@ Condition ExpressionCompiler::comparison(Condition::Sort sort, const Part &part)
     constexpr std::string_view allowed = "A comparison is a list of two values.";
     part.require(Kind::array, allowed);
     if (part.value.size() != 2)
-        throw SpecError(part.pointer, "Found a list of " + std::to_string(part.value.size()) + ". " + std::string(allowed));
+        throw SpecError(part.pointer,
+                        "Found a list of " + std::to_string(part.value.size()) + ". " + std::string(allowed));
     Condition result;
     result.sort = sort;
     for (std::size_t i = 0; i < 2; ++i)
@@ -220,10 +230,12 @@ Condition ExpressionCompiler::comparison(Condition::Sort sort, const Part &part)
 
 Condition ExpressionCompiler::membership(const Part &part)
 {
-    constexpr std::string_view allowed = "\"in\" is a list of two: a value, and a list of values or a path to an array.";
+    constexpr std::string_view allowed =
+        "\"in\" is a list of two: a value, and a list of values or a path to an array.";
     part.require(Kind::array, allowed);
     if (part.value.size() != 2)
-        throw SpecError(part.pointer, "Found a list of " + std::to_string(part.value.size()) + ". " + std::string(allowed));
+        throw SpecError(part.pointer,
+                        "Found a list of " + std::to_string(part.value.size()) + ". " + std::string(allowed));
     Condition result;
     result.sort = Condition::Sort::in;
     result.sides.push_back(expression(part.element(0)));
@@ -261,7 +273,8 @@ Condition ExpressionCompiler::condition(const Part &part)
     part.require_filled(Kind::object, a_condition);
     part.require_known("A condition", condition_names);
     if (part.value.size() > 1)
-        throw SpecError(part.pointer, "Found " + std::to_string(part.value.size()) + " members. " + std::string(a_condition),
+        throw SpecError(part.pointer,
+                        "Found " + std::to_string(part.value.size()) + " members. " + std::string(a_condition),
                         "Use \"and\" or \"or\".");
     const Value::Member &member = part.value.members()[0];
     const Part operand = part.member(member);
@@ -271,17 +284,20 @@ Condition ExpressionCompiler::condition(const Part &part)
     const auto sort = static_cast<Condition::Sort>(index);
     switch (sort)
     {
-        case Condition::Sort::exists:
-        {
-            Condition result;
-            result.path = path(operand);
-            return result;
-        }
-        case Condition::Sort::in: return membership(operand);
-        case Condition::Sort::all_of:
-        case Condition::Sort::any_of:
-        case Condition::Sort::none_of: return combination(sort, operand);
-        default: return comparison(sort, operand);
+    case Condition::Sort::exists:
+    {
+        Condition result;
+        result.path = path(operand);
+        return result;
+    }
+    case Condition::Sort::in:
+        return membership(operand);
+    case Condition::Sort::all_of:
+    case Condition::Sort::any_of:
+    case Condition::Sort::none_of:
+        return combination(sort, operand);
+    default:
+        return comparison(sort, operand);
     }
 }
 

@@ -104,7 +104,8 @@ void Journal::removed(Instance &instance, std::size_t first, std::size_t count, 
     enter(Sort::removed, instance, first, count, begin, std::move(old));
 }
 
-void Journal::replaced_in_element(Instance &instance, std::size_t first, std::size_t count, std::size_t index, Value old)
+void Journal::replaced_in_element(Instance &instance, std::size_t first, std::size_t count, std::size_t index,
+                                  Value old)
 {
     enter(Sort::replaced_in_element, instance, first, count, index, std::move(old));
 }
@@ -165,47 +166,49 @@ void Journal::take_back(Entry &entry)
     Instance &instance = *entry.instance;
     switch (entry.sort)
     {
-        case Sort::replaced:
-            put_back(instance, find(entry, entry.count - 1), names[entry.first + entry.count - 1], std::move(entry.old));
-            break;
-        case Sort::appended:
-        {
-            Value &array = find(entry, entry.count);
-            const Value gone = array.take(array.size() - 1);
-            account(instance, -signed_bytes(gone));
-            break;
-        }
-        case Sort::dropped_one: put_back(instance, find(entry, entry.count), 0, std::move(entry.old)); break;
-        case Sort::dropped:
-        {
-            Value &array = find(entry, entry.count);
-            std::size_t index = 0;
-            for (Value &element : entry.old.elements())
-                put_back(instance, array, index++, std::move(element));
-            break;
-        }
-        case Sort::removed:
-        {
-            Value &array = find(entry, entry.count);
-            const std::uint32_t *index = indexes.data() + entry.index;
-            for (Value &element : entry.old.elements())
-                put_back(instance, array, *index++, std::move(element));
-            break;
-        }
-        case Sort::replaced_in_element:
-            put_back(instance, find(entry, entry.count - 1).elements()[entry.index],
-                     names[entry.first + entry.count - 1], std::move(entry.old));
-            break;
-        case Sort::made:
-            account(instance, -signed_bytes(instance.state));
-            instance.state = {};
-            instance.exists = false;
-            break;
-        case Sort::deleted:
-            account(instance, signed_bytes(entry.old));
-            instance.state = std::move(entry.old);
-            instance.exists = true;
-            break;
+    case Sort::replaced:
+        put_back(instance, find(entry, entry.count - 1), names[entry.first + entry.count - 1], std::move(entry.old));
+        break;
+    case Sort::appended:
+    {
+        Value &array = find(entry, entry.count);
+        const Value gone = array.take(array.size() - 1);
+        account(instance, -signed_bytes(gone));
+        break;
+    }
+    case Sort::dropped_one:
+        put_back(instance, find(entry, entry.count), 0, std::move(entry.old));
+        break;
+    case Sort::dropped:
+    {
+        Value &array = find(entry, entry.count);
+        std::size_t index = 0;
+        for (Value &element : entry.old.elements())
+            put_back(instance, array, index++, std::move(element));
+        break;
+    }
+    case Sort::removed:
+    {
+        Value &array = find(entry, entry.count);
+        const std::uint32_t *index = indexes.data() + entry.index;
+        for (Value &element : entry.old.elements())
+            put_back(instance, array, *index++, std::move(element));
+        break;
+    }
+    case Sort::replaced_in_element:
+        put_back(instance, find(entry, entry.count - 1).elements()[entry.index], names[entry.first + entry.count - 1],
+                 std::move(entry.old));
+        break;
+    case Sort::made:
+        account(instance, -signed_bytes(instance.state));
+        instance.state = {};
+        instance.exists = false;
+        break;
+    case Sort::deleted:
+        account(instance, signed_bytes(entry.old));
+        instance.state = std::move(entry.old);
+        instance.exists = true;
+        break;
     }
 }
 

@@ -20,7 +20,7 @@ class Journal
 {
 public:
     void begin(Changes &target);
-    void roll_back(); // may run out of memory, and then leaves the states half way
+    void roll_back();       // may run out of memory, and then leaves the states half way
     void commit() noexcept; // forgets how to take it back
 
     // Names of a target. They are written one after the other and stay until the end of the event; they are views of the

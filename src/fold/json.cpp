@@ -73,7 +73,8 @@ public:
 
     bool parse_error(std::size_t position, const std::string &, const nlohmann::detail::exception &error) override
     {
-        std::string what = error.what(); // [json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..
+        std::string what =
+            error.what(); // [json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..
         if (const std::size_t end = what.find("] "); end != std::string::npos)
             what.erase(0, end + 2);
         throw JsonError("", "no JSON at byte " + std::to_string(position) + ": " + what);
@@ -149,22 +150,36 @@ void append_json_text(std::string &out, std::string_view text)
     {
         switch (c)
         {
-            case '"': out += "\\\""; break;
-            case '\\': out += "\\\\"; break;
-            case '\b': out += "\\b"; break;
-            case '\f': out += "\\f"; break;
-            case '\n': out += "\\n"; break;
-            case '\r': out += "\\r"; break;
-            case '\t': out += "\\t"; break;
-            default:
-                if (static_cast<unsigned char>(c) < 0x20)
-                {
-                    out += "\\u00";
-                    out.push_back(hex[static_cast<unsigned char>(c) >> 4]);
-                    out.push_back(hex[c & 0xf]);
-                }
-                else
-                    out.push_back(c);
+        case '"':
+            out += "\\\"";
+            break;
+        case '\\':
+            out += "\\\\";
+            break;
+        case '\b':
+            out += "\\b";
+            break;
+        case '\f':
+            out += "\\f";
+            break;
+        case '\n':
+            out += "\\n";
+            break;
+        case '\r':
+            out += "\\r";
+            break;
+        case '\t':
+            out += "\\t";
+            break;
+        default:
+            if (static_cast<unsigned char>(c) < 0x20)
+            {
+                out += "\\u00";
+                out.push_back(hex[static_cast<unsigned char>(c) >> 4]);
+                out.push_back(hex[c & 0xf]);
+            }
+            else
+                out.push_back(c);
         }
     }
     out.push_back('"');
@@ -174,35 +189,43 @@ void append_json(std::string &out, const Value &value)
 {
     switch (value.kind())
     {
-        case Kind::missing:
-        case Kind::null: out += "null"; break;
-        case Kind::boolean: out += value.boolean() ? "true" : "false"; break;
-        case Kind::number: value.number().append_to(out); break;
-        case Kind::text: append_json_text(out, value.text()); break;
-        case Kind::array:
+    case Kind::missing:
+    case Kind::null:
+        out += "null";
+        break;
+    case Kind::boolean:
+        out += value.boolean() ? "true" : "false";
+        break;
+    case Kind::number:
+        value.number().append_to(out);
+        break;
+    case Kind::text:
+        append_json_text(out, value.text());
+        break;
+    case Kind::array:
+    {
+        char before = '[';
+        for (const Value &element : value.elements())
         {
-            char before = '[';
-            for (const Value &element : value.elements())
-            {
-                out.push_back(std::exchange(before, ','));
-                append_json(out, element);
-            }
-            out += value.empty() ? "[]" : "]";
-            break;
+            out.push_back(std::exchange(before, ','));
+            append_json(out, element);
         }
-        case Kind::object:
+        out += value.empty() ? "[]" : "]";
+        break;
+    }
+    case Kind::object:
+    {
+        char before = '{';
+        for (const Value::Member &member : value.members())
         {
-            char before = '{';
-            for (const Value::Member &member : value.members())
-            {
-                out.push_back(std::exchange(before, ','));
-                append_json_text(out, member.name());
-                out.push_back(':');
-                append_json(out, member.value);
-            }
-            out += value.empty() ? "{}" : "}";
-            break;
+            out.push_back(std::exchange(before, ','));
+            append_json_text(out, member.name());
+            out.push_back(':');
+            append_json(out, member.value);
         }
+        out += value.empty() ? "{}" : "}";
+        break;
+    }
     }
 }
 

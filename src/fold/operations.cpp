@@ -44,13 +44,15 @@ std::string describe(const Operation &operation, const std::string &value)
 }
 
 // These are rare and would only be in the way of the code that calls them.
-[[noreturn, gnu::noinline, gnu::cold]] void refuse_target(const Operation &operation, Kind found, std::string_view allowed)
+[[noreturn, gnu::noinline, gnu::cold]] void refuse_target(const Operation &operation, Kind found,
+                                                          std::string_view allowed)
 {
     throw UpdaterError("cannot " + describe(operation) + ": it is " + std::string(describe(found)) + ", not " +
                        std::string(allowed));
 }
 
-[[noreturn, gnu::noinline, gnu::cold]] void refuse_value(const Operation &operation, Kind found, std::string_view allowed)
+[[noreturn, gnu::noinline, gnu::cold]] void refuse_value(const Operation &operation, Kind found,
+                                                         std::string_view allowed)
 {
     throw UpdaterError("cannot " + describe(operation, operation.value.text) + ": the value is " +
                        std::string(describe(found)) + ", not " + std::string(allowed));
@@ -106,11 +108,18 @@ bool Operations::name_target(const Target &target)
         evaluator.evaluate(*name.computed, computed);
         switch (computed.kind())
         {
-            case Kind::missing:
-            case Kind::null: journal.forget_names(first); return false;
-            case Kind::text: journal.add_name(journal.keep_name(computed.text())); break;
-            case Kind::number: journal.add_name(journal.keep_name(computed.number().text())); break;
-            default: refuse_name(*name.computed, target, computed.kind());
+        case Kind::missing:
+        case Kind::null:
+            journal.forget_names(first);
+            return false;
+        case Kind::text:
+            journal.add_name(journal.keep_name(computed.text()));
+            break;
+        case Kind::number:
+            journal.add_name(journal.keep_name(computed.number().text()));
+            break;
+        default:
+            refuse_name(*name.computed, target, computed.kind());
         }
     }
     return true;
@@ -181,8 +190,7 @@ void Operations::write(Instance &instance, const Place &place, Value value)
     const std::ptrdiff_t before = signed_own_bytes(*object);
     const std::string_view name = journal.name(first + place.depth);
     const Value &added = object->put(name, std::move(value));
-    const std::ptrdiff_t bytes =
-        signed_bytes(added) + name_bytes(name) + signed_own_bytes(*object) - before;
+    const std::ptrdiff_t bytes = signed_bytes(added) + name_bytes(name) + signed_own_bytes(*object) - before;
     journal.replaced(instance, first, place.depth + 1, {});
     journal.changed(instance, bytes);
 }
@@ -529,18 +537,39 @@ void Operations::apply(const Operation &operation, Instance &instance)
         return;
     switch (operation.what)
     {
-        case Operator::set_default: set_default(operation, instance); break;
-        case Operator::set: set(operation, instance); break;
-        case Operator::unset: unset(operation, instance); break;
-        case Operator::merge: merge(operation, instance); break;
-        case Operator::add: add(operation, instance); break;
-        case Operator::min:
-        case Operator::max: pick(operation, instance); break;
-        case Operator::append: append(operation, instance); break;
-        case Operator::upsert: upsert(operation, instance); break;
-        case Operator::remove: remove(operation, instance); break;
-        case Operator::keep: keep(operation, instance); break;
-        case Operator::delete_instance: break;
+    case Operator::set_default:
+        set_default(operation, instance);
+        break;
+    case Operator::set:
+        set(operation, instance);
+        break;
+    case Operator::unset:
+        unset(operation, instance);
+        break;
+    case Operator::merge:
+        merge(operation, instance);
+        break;
+    case Operator::add:
+        add(operation, instance);
+        break;
+    case Operator::min:
+    case Operator::max:
+        pick(operation, instance);
+        break;
+    case Operator::append:
+        append(operation, instance);
+        break;
+    case Operator::upsert:
+        upsert(operation, instance);
+        break;
+    case Operator::remove:
+        remove(operation, instance);
+        break;
+    case Operator::keep:
+        keep(operation, instance);
+        break;
+    case Operator::delete_instance:
+        break;
     }
 }
 

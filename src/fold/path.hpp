@@ -61,14 +61,22 @@ struct Scope
     {
         switch (root)
         {
-            case Root::data: return {event->reader, event->data};
-            case Root::type: return {event->reader, event->type};
-            case Root::position: return position;
-            case Root::stream: return {event->reader, event->stream};
-            case Root::occurred_at: return {event->reader, event->occurred_at};
-            case Root::metadata: return {event->reader, event->metadata};
-            case Root::item: return item;
-            case Root::state: return state;
+        case Root::data:
+            return {event->reader, event->data};
+        case Root::type:
+            return {event->reader, event->type};
+        case Root::position:
+            return position;
+        case Root::stream:
+            return {event->reader, event->stream};
+        case Root::occurred_at:
+            return {event->reader, event->occurred_at};
+        case Root::metadata:
+            return {event->reader, event->metadata};
+        case Root::item:
+            return item;
+        case Root::state:
+            return state;
         }
         return {};
     }
@@ -113,8 +121,8 @@ bool visit_all(Located place, std::span<const PathSegment> segments, Visit &&vis
         {
             const std::size_t size = place.reader->size(place.view);
             for (std::size_t element = 0; element < size; ++element)
-                if (!visit_all(Located{place.reader, place.reader->element(place.view, element)}, segments.subspan(i + 1),
-                               visit))
+                if (!visit_all(Located{place.reader, place.reader->element(place.view, element)},
+                               segments.subspan(i + 1), visit))
                     return false;
             return true;
         }

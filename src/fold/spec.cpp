@@ -10,8 +10,10 @@ namespace fold
 {
 
 SpecError::SpecError(std::string where, std::string found, std::string advice)
-    : std::runtime_error("invalid spec at " + (where.empty() ? "\"\"" : where)), pointer(std::move(where)),
-      detail(std::move(found)), hint(std::move(advice))
+    : std::runtime_error("invalid spec at " + (where.empty() ? "\"\"" : where)),
+      pointer(std::move(where)),
+      detail(std::move(found)),
+      hint(std::move(advice))
 {
 }
 

@@ -11,7 +11,8 @@ namespace
 {
 
 constexpr std::array<std::string_view, 5> event_members = {"type", "position", "stream", "occurredAt", "metadata"};
-constexpr std::array<Root, 5> event_roots = {Root::type, Root::position, Root::stream, Root::occurred_at, Root::metadata};
+constexpr std::array<Root, 5> event_roots = {Root::type, Root::position, Root::stream, Root::occurred_at,
+                                             Root::metadata};
 
 bool is_digit(char c)
 {
@@ -169,16 +170,32 @@ private:
             const char escape = done() ? ' ' : text[at++];
             switch (escape)
             {
-                case '"':
-                case '\\':
-                case '/': result.push_back(escape); break;
-                case 'b': result.push_back('\b'); break;
-                case 'f': result.push_back('\f'); break;
-                case 'n': result.push_back('\n'); break;
-                case 'r': result.push_back('\r'); break;
-                case 't': result.push_back('\t'); break;
-                case 'u': append_utf8(result, unicode_escape()); break;
-                default: --at; expected("one of JSON's escapes");
+            case '"':
+            case '\\':
+            case '/':
+                result.push_back(escape);
+                break;
+            case 'b':
+                result.push_back('\b');
+                break;
+            case 'f':
+                result.push_back('\f');
+                break;
+            case 'n':
+                result.push_back('\n');
+                break;
+            case 'r':
+                result.push_back('\r');
+                break;
+            case 't':
+                result.push_back('\t');
+                break;
+            case 'u':
+                append_utf8(result, unicode_escape());
+                break;
+            default:
+                --at;
+                expected("one of JSON's escapes");
             }
         }
         return result;
@@ -204,10 +221,12 @@ Root Cursor::root()
     if (word != "event")
     {
         const std::string_view near = nearest(word, words);
-        throw SyntaxFault{"Found " + quoted(text) + "; a path begins with \"$.\" or \"$[\" (the event's data), \"$event.\", "
-                                                    "\"$item\" or \"$state\", and a text that begins with \"$\" with \"$$\".",
+        throw SyntaxFault{"Found " + quoted(text) +
+                              "; a path begins with \"$.\" or \"$[\" (the event's data), \"$event.\", "
+                              "\"$item\" or \"$state\", and a text that begins with \"$\" with \"$$\".",
                           "Perhaps you meant " +
-                              quoted(near.empty() ? "$." + std::string(text.substr(begin)) : "$" + std::string(near)) + "."};
+                              quoted(near.empty() ? "$." + std::string(text.substr(begin)) : "$" + std::string(near)) +
+                              "."};
     }
     if (!skip('.'))
         expected("a member of \"$event\" (" + listed(event_members) + ")");

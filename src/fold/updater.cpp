@@ -144,7 +144,8 @@ void Updater::Folding::find_items(const Path &each)
     items.clear();
     if (each.many)
     {
-        visit_all(each, evaluator.scope, [&](const Located &place)
+        visit_all(each, evaluator.scope,
+                  [&](const Located &place)
                   {
                       items.push_back(place);
                       return true;
@@ -163,17 +164,20 @@ std::optional<std::string_view> Updater::Folding::name(const Located &place, std
 {
     switch (place.kind())
     {
-        case Kind::missing:
-        case Kind::null: return std::nullopt;
-        case Kind::text: return place.view.text;
-        case Kind::number:
-        {
-            std::string &out = what == "key" ? number_text : alias_text;
-            out.clear();
-            place.reader->number(place.view).append_to(out);
-            return out;
-        }
-        default: refuse_id(what, path, place.kind());
+    case Kind::missing:
+    case Kind::null:
+        return std::nullopt;
+    case Kind::text:
+        return place.view.text;
+    case Kind::number:
+    {
+        std::string &out = what == "key" ? number_text : alias_text;
+        out.clear();
+        place.reader->number(place.view).append_to(out);
+        return out;
+    }
+    default:
+        refuse_id(what, path, place.kind());
     }
 }
 

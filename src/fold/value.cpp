@@ -41,13 +41,20 @@ std::string_view describe(Kind kind)
 {
     switch (kind)
     {
-        case Kind::missing: return "missing";
-        case Kind::null: return "null";
-        case Kind::boolean: return "a boolean";
-        case Kind::number: return "a number";
-        case Kind::text: return "text";
-        case Kind::array: return "an array";
-        case Kind::object: return "an object";
+    case Kind::missing:
+        return "missing";
+    case Kind::null:
+        return "null";
+    case Kind::boolean:
+        return "a boolean";
+    case Kind::number:
+        return "a number";
+    case Kind::text:
+        return "text";
+    case Kind::array:
+        return "an array";
+    case Kind::object:
+        return "an object";
     }
     return "";
 }
@@ -117,23 +124,24 @@ void Value::release() noexcept
 {
     switch (tag)
     {
-        case Kind::number:
-            if (big)
-                delete_big();
-            break;
-        case Kind::text:
-            if (count > inline_text)
-                ::operator delete(content.block.address.chars);
-            break;
-        case Kind::array:
-            std::destroy_n(content.block.address.elements, count);
-            ::operator delete(content.block.address.elements);
-            break;
-        case Kind::object:
-            std::destroy_n(content.block.address.members, count);
-            ::operator delete(content.block.address.members);
-            break;
-        default: break;
+    case Kind::number:
+        if (big)
+            delete_big();
+        break;
+    case Kind::text:
+        if (count > inline_text)
+            ::operator delete(content.block.address.chars);
+        break;
+    case Kind::array:
+        std::destroy_n(content.block.address.elements, count);
+        ::operator delete(content.block.address.elements);
+        break;
+    case Kind::object:
+        std::destroy_n(content.block.address.members, count);
+        ::operator delete(content.block.address.members);
+        break;
+    default:
+        break;
     }
     tag = Kind::missing;
 }
@@ -229,7 +237,8 @@ void Value::truncate(std::size_t size)
 std::size_t Value::lower_bound(std::string_view name) const
 {
     const auto all = members();
-    const auto place = std::lower_bound(all.begin(), all.end(), name, [](const Member &member, std::string_view wanted)
+    const auto place = std::lower_bound(all.begin(), all.end(), name,
+                                        [](const Member &member, std::string_view wanted)
                                         { return name_before(member.name(), wanted); });
     return static_cast<std::size_t>(place - all.begin());
 }
@@ -289,7 +298,8 @@ Value Value::take(std::string_view name)
     Member *const place = content.block.address.members + index;
     Value taken = std::move(place->value);
     std::destroy_at(place);
-    std::memmove(static_cast<void *>(place), static_cast<const void *>(place + 1), (count - index - 1) * sizeof(Member));
+    std::memmove(static_cast<void *>(place), static_cast<const void *>(place + 1),
+                 (count - index - 1) * sizeof(Member));
     --count;
     return taken;
 }
@@ -303,33 +313,35 @@ Value Value::copy_at(int levels) const
 {
     switch (tag)
     {
-        case Kind::number: return number(number());
-        case Kind::text: return text(text());
-        case Kind::array:
-        {
-            if (levels == 0)
-                too_deep();
-            Value result = array(count);
-            for (const Value &element : elements())
-                result.push_back(element.copy_at(levels - 1));
-            return result;
-        }
-        case Kind::object:
-        {
-            if (levels == 0)
-                too_deep();
-            Value result = object(count);
-            for (const Member &member : members())
-                result.append_member(member.name(), member.value.copy_at(levels - 1));
-            return result;
-        }
-        default:
-        {
-            Value result;
-            result.content = content;
-            result.tag = tag;
-            return result;
-        }
+    case Kind::number:
+        return number(number());
+    case Kind::text:
+        return text(text());
+    case Kind::array:
+    {
+        if (levels == 0)
+            too_deep();
+        Value result = array(count);
+        for (const Value &element : elements())
+            result.push_back(element.copy_at(levels - 1));
+        return result;
+    }
+    case Kind::object:
+    {
+        if (levels == 0)
+            too_deep();
+        Value result = object(count);
+        for (const Member &member : members())
+            result.append_member(member.name(), member.value.copy_at(levels - 1));
+        return result;
+    }
+    default:
+    {
+        Value result;
+        result.content = content;
+        result.tag = tag;
+        return result;
+    }
     }
 }
 
@@ -342,11 +354,16 @@ std::size_t Value::own_bytes() const
 {
     switch (tag)
     {
-        case Kind::number: return big ? number().heap_bytes() : 0;
-        case Kind::text: return text_bytes(count);
-        case Kind::array: return allocated(content.block.capacity * sizeof(Value));
-        case Kind::object: return allocated(content.block.capacity * sizeof(Member));
-        default: return 0;
+    case Kind::number:
+        return big ? number().heap_bytes() : 0;
+    case Kind::text:
+        return text_bytes(count);
+    case Kind::array:
+        return allocated(content.block.capacity * sizeof(Value));
+    case Kind::object:
+        return allocated(content.block.capacity * sizeof(Member));
+    default:
+        return 0;
     }
 }
 
@@ -381,26 +398,29 @@ std::size_t Value::jsonb_bytes() const
     std::size_t size = 0;
     switch (tag)
     {
-        case Kind::number:
-            // Header, dscale and weight, and two bytes for four digits.
-            size = padding + 8 + 2 * number().to_base10000().digits().size();
-            break;
-        case Kind::text: size = count; break;
-        case Kind::array:
-            if (count > jsonb_most_elements)
-                beyond_jsonb("the number of an array's elements", jsonb_most_elements);
-            size = padding + entry + entry * count;
-            for (const Value &element : elements())
-                size += element.jsonb_bytes();
-            break;
-        case Kind::object:
-            if (count > jsonb_most_members)
-                beyond_jsonb("the number of an object's members", jsonb_most_members);
-            size = padding + entry + 2 * entry * count;
-            for (const Member &member : members())
-                size += member.key.jsonb_bytes() + member.value.jsonb_bytes();
-            break;
-        default: break;
+    case Kind::number:
+        // Header, dscale and weight, and two bytes for four digits.
+        size = padding + 8 + 2 * number().to_base10000().digits().size();
+        break;
+    case Kind::text:
+        size = count;
+        break;
+    case Kind::array:
+        if (count > jsonb_most_elements)
+            beyond_jsonb("the number of an array's elements", jsonb_most_elements);
+        size = padding + entry + entry * count;
+        for (const Value &element : elements())
+            size += element.jsonb_bytes();
+        break;
+    case Kind::object:
+        if (count > jsonb_most_members)
+            beyond_jsonb("the number of an object's members", jsonb_most_members);
+        size = padding + entry + 2 * entry * count;
+        for (const Member &member : members())
+            size += member.key.jsonb_bytes() + member.value.jsonb_bytes();
+        break;
+    default:
+        break;
     }
     if (size > jsonb_longest)
         beyond_jsonb("the length of a text, array or object", jsonb_longest);
@@ -413,16 +433,21 @@ bool Value::equals(const Value &other) const
         return false;
     switch (tag)
     {
-        case Kind::boolean: return content.boolean == other.content.boolean;
-        case Kind::number: return number() == other.number();
-        case Kind::text: return text() == other.text();
-        case Kind::array:
-            return std::ranges::equal(elements(), other.elements(),
-                                      [](const Value &a, const Value &b) { return a.equals(b); });
-        case Kind::object:
-            return std::ranges::equal(members(), other.members(), [](const Member &a, const Member &b)
-                                      { return a.name() == b.name() && a.value.equals(b.value); });
-        default: return true;
+    case Kind::boolean:
+        return content.boolean == other.content.boolean;
+    case Kind::number:
+        return number() == other.number();
+    case Kind::text:
+        return text() == other.text();
+    case Kind::array:
+        return std::ranges::equal(elements(), other.elements(),
+                                  [](const Value &a, const Value &b) { return a.equals(b); });
+    case Kind::object:
+        return std::ranges::equal(members(), other.members(),
+                                  [](const Member &a, const Member &b)
+                                  { return a.name() == b.name() && a.value.equals(b.value); });
+    default:
+        return true;
     }
 }
 
@@ -432,14 +457,17 @@ bool Value::identical(const Value &other) const
         return false;
     switch (tag)
     {
-        case Kind::number: return number().identical(other.number());
-        case Kind::array:
-            return std::ranges::equal(elements(), other.elements(),
-                                      [](const Value &a, const Value &b) { return a.identical(b); });
-        case Kind::object:
-            return std::ranges::equal(members(), other.members(), [](const Member &a, const Member &b)
-                                      { return a.name() == b.name() && a.value.identical(b.value); });
-        default: return equals(other);
+    case Kind::number:
+        return number().identical(other.number());
+    case Kind::array:
+        return std::ranges::equal(elements(), other.elements(),
+                                  [](const Value &a, const Value &b) { return a.identical(b); });
+    case Kind::object:
+        return std::ranges::equal(members(), other.members(),
+                                  [](const Member &a, const Member &b)
+                                  { return a.name() == b.name() && a.value.identical(b.value); });
+    default:
+        return equals(other);
     }
 }
 

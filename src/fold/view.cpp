@@ -24,38 +24,43 @@ bool equals_at(const Located &a, const Located &b, int levels)
         return false;
     switch (a.kind())
     {
-        case Kind::boolean: return a.view.boolean == b.view.boolean;
-        case Kind::number: return a.reader->number(a.view) == b.reader->number(b.view);
-        case Kind::text: return a.view.text == b.view.text;
-        case Kind::array:
-        {
-            const std::size_t size = a.reader->size(a.view);
-            if (b.reader->size(b.view) != size)
+    case Kind::boolean:
+        return a.view.boolean == b.view.boolean;
+    case Kind::number:
+        return a.reader->number(a.view) == b.reader->number(b.view);
+    case Kind::text:
+        return a.view.text == b.view.text;
+    case Kind::array:
+    {
+        const std::size_t size = a.reader->size(a.view);
+        if (b.reader->size(b.view) != size)
+            return false;
+        if (levels == 0)
+            too_deep();
+        for (std::size_t i = 0; i < size; ++i)
+            if (!equals_at({a.reader, a.reader->element(a.view, i)}, {b.reader, b.reader->element(b.view, i)},
+                           levels - 1))
                 return false;
-            if (levels == 0)
-                too_deep();
-            for (std::size_t i = 0; i < size; ++i)
-                if (!equals_at({a.reader, a.reader->element(a.view, i)}, {b.reader, b.reader->element(b.view, i)}, levels - 1))
-                    return false;
-            return true;
-        }
-        case Kind::object:
+        return true;
+    }
+    case Kind::object:
+    {
+        const std::size_t size = a.reader->size(a.view);
+        if (b.reader->size(b.view) != size)
+            return false;
+        if (levels == 0)
+            too_deep();
+        for (std::size_t i = 0; i < size; ++i)
         {
-            const std::size_t size = a.reader->size(a.view);
-            if (b.reader->size(b.view) != size)
+            const auto [a_name, a_view] = a.reader->member_at(a.view, i);
+            const auto [b_name, b_view] = b.reader->member_at(b.view, i);
+            if (a_name != b_name || !equals_at({a.reader, a_view}, {b.reader, b_view}, levels - 1))
                 return false;
-            if (levels == 0)
-                too_deep();
-            for (std::size_t i = 0; i < size; ++i)
-            {
-                const auto [a_name, a_view] = a.reader->member_at(a.view, i);
-                const auto [b_name, b_view] = b.reader->member_at(b.view, i);
-                if (a_name != b_name || !equals_at({a.reader, a_view}, {b.reader, b_view}, levels - 1))
-                    return false;
-            }
-            return true;
         }
-        default: return true;
+        return true;
+    }
+    default:
+        return true;
     }
 }
 
@@ -65,37 +70,41 @@ bool identical_at(const Located &a, const Value &b, int levels)
         return false;
     switch (a.kind())
     {
-        case Kind::boolean: return a.view.boolean == b.boolean();
-        case Kind::number: return a.reader->number(a.view).identical(b.number());
-        case Kind::text: return a.view.text == b.text();
-        case Kind::array:
-        {
-            if (a.reader->size(a.view) != b.size())
+    case Kind::boolean:
+        return a.view.boolean == b.boolean();
+    case Kind::number:
+        return a.reader->number(a.view).identical(b.number());
+    case Kind::text:
+        return a.view.text == b.text();
+    case Kind::array:
+    {
+        if (a.reader->size(a.view) != b.size())
+            return false;
+        if (levels == 0)
+            too_deep();
+        std::size_t i = 0;
+        for (const Value &element : b.elements())
+            if (!identical_at({a.reader, a.reader->element(a.view, i++)}, element, levels - 1))
                 return false;
-            if (levels == 0)
-                too_deep();
-            std::size_t i = 0;
-            for (const Value &element : b.elements())
-                if (!identical_at({a.reader, a.reader->element(a.view, i++)}, element, levels - 1))
-                    return false;
-            return true;
-        }
-        case Kind::object:
+        return true;
+    }
+    case Kind::object:
+    {
+        if (a.reader->size(a.view) != b.size())
+            return false;
+        if (levels == 0)
+            too_deep();
+        std::size_t i = 0;
+        for (const Value::Member &member : b.members())
         {
-            if (a.reader->size(a.view) != b.size())
+            const auto [name, view] = a.reader->member_at(a.view, i++);
+            if (name != member.name() || !identical_at({a.reader, view}, member.value, levels - 1))
                 return false;
-            if (levels == 0)
-                too_deep();
-            std::size_t i = 0;
-            for (const Value::Member &member : b.members())
-            {
-                const auto [name, view] = a.reader->member_at(a.view, i++);
-                if (name != member.name() || !identical_at({a.reader, view}, member.value, levels - 1))
-                    return false;
-            }
-            return true;
         }
-        default: return true;
+        return true;
+    }
+    default:
+        return true;
     }
 }
 
@@ -166,12 +175,18 @@ Value copy(const Located &place)
 {
     switch (place.kind())
     {
-        case Kind::missing: return {};
-        case Kind::null: return Value::null();
-        case Kind::boolean: return Value::boolean(place.view.boolean);
-        case Kind::number: return Value::number(place.reader->number(place.view));
-        case Kind::text: return Value::text(place.view.text);
-        default: return place.reader->copy(place.view);
+    case Kind::missing:
+        return {};
+    case Kind::null:
+        return Value::null();
+    case Kind::boolean:
+        return Value::boolean(place.view.boolean);
+    case Kind::number:
+        return Value::number(place.reader->number(place.view));
+    case Kind::text:
+        return Value::text(place.view.text);
+    default:
+        return place.reader->copy(place.view);
     }
 }
 
