@@ -45,7 +45,7 @@ Statement::~Statement()
         SPI_freeplan(plan);
 }
 
-Rows Statement::execute(const Args &args, bool read_only, long limit)
+SPIPlanPtr Statement::prepared(const Args &args)
 {
     if (!plan)
         plan = call(
@@ -59,6 +59,12 @@ Rows Statement::execute(const Args &args, bool read_only, long limit)
                 SPI_keepplan(prepared);
                 return prepared;
             });
+    return plan;
+}
+
+Rows Statement::execute(const Args &args, bool read_only, long limit)
+{
+    prepared(args);
     const int result = call(
         [&] {
             return SPI_execute_plan(plan, const_cast<Datum *>(args.values.data()), args.nulls.c_str(), read_only,

@@ -144,6 +144,9 @@ public:
 
     Rows execute(const Args &args = {}, bool read_only = false, long limit = 0);
 
+    // For whoever looks at the plan instead of running it.
+    SPIPlanPtr prepared(const Args &args);
+
 private:
     std::string sql;
     SPIPlanPtr plan = nullptr;

@@ -18,19 +18,20 @@ int64 upper_bound(const MaybePosition &up_to)
     return up_to.value_or(std::numeric_limits<Position>::max());
 }
 
-} // namespace
-
-EventPage::EventPage(pg::Rows rows_, bool exhausted_) : rows(rows_), no_more(exhausted_)
+// Taken apart once for all generations of the lane.
+void take_apart(const pg::Rows &rows, PageContent &content)
 {
-    // Taken apart once for all generations of the lane.
-    ordered.reserve(rows.size());
-    events.resize(rows.size());
+    content.positions.reserve(rows.size());
+    content.events.resize(rows.size());
     for (uint64 row = 0; row < rows.size(); row++)
     {
-        rows.deform(row, events[row].values, events[row].nulls);
-        ordered.push_back(DatumGetInt64(events[row].values[query::column_position]));
+        query::EventValues &event = content.events[row];
+        rows.deform(row, event.values, event.nulls);
+        content.positions.push_back(DatumGetInt64(event.values[query::column_position]));
     }
 }
+
+} // namespace
 
 EventReader::EventReader(const EventSource &event_source)
     : source(event_source),
@@ -68,8 +69,12 @@ EventPage EventReader::read(const MaybePosition &after, const MaybePosition &up_
         {
             pg::Args args;
             args.bigint(lower_bound(after)).bigint(upper_bound(up_to)).bigint(int64{limit});
+            content.clear();
+            if (const std::optional<bool> more = scan_directly(page_statement, args, limit, content))
+                return EventPage(content, pg::Rows(nullptr, 0), !*more);
             const pg::Rows rows = page_statement.execute(args, true);
-            return EventPage(rows, rows.size() < static_cast<uint64>(limit));
+            take_apart(rows, content);
+            return EventPage(content, rows, rows.size() < static_cast<uint64>(limit));
         });
 }
 

@@ -2,45 +2,52 @@
 #pragma once
 
 #include "pg/spi.hpp"
-#include "query/key_expression.hpp"
+#include "source/direct_scan.hpp"
 #include "source/event_source.hpp"
 #include "source/settled_position.hpp"
 
 namespace source
 {
 
-// A page of events under one snapshot. Its memory belongs to the SPI connection under which it was read.
+// A page of events under one snapshot. It is valid until the next one is read, and where SPI read it, no longer than the connection.
 class EventPage
 {
 public:
-    EventPage() : rows(nullptr, 0) {}
-    EventPage(pg::Rows rows_, bool exhausted_);
+    EventPage(PageContent &content_, pg::Rows rows_, bool exhausted_)
+        : rows(rows_),
+          content(&content_),
+          no_more(exhausted_)
+    {
+    }
 
-    size_t size() const { return ordered.size(); }
-    bool empty() const { return ordered.empty(); }
+    size_t size() const { return content->positions.size(); }
+    bool empty() const { return content->positions.empty(); }
     bool exhausted() const { return no_more; }
-    std::span<const Position> positions() const { return ordered; }
-    Position last() const { return ordered.back(); }
+    std::span<const Position> positions() const { return content->positions; }
+    Position last() const { return content->positions.back(); }
 
     // The columns of one event, as a key expression takes them; text, jsonb as stored (perhaps toasted).
-    const query::EventValues &event(size_t index) const { return events[index]; }
+    const query::EventValues &event(size_t index) const { return content->events[index]; }
 
     // Forgets the events from `count` on: they are not settled.
     void truncate(size_t count)
     {
-        if (count < ordered.size())
+        if (count < size())
         {
-            ordered.resize(count);
+            content->positions.resize(count);
             no_more = false;
         }
     }
-    void free() { rows.free(); }
+    void free()
+    {
+        rows.free();
+        content->clear();
+    }
 
 private:
     pg::Rows rows;
-    std::vector<Position> ordered;
-    std::vector<query::EventValues> events;
-    bool no_more = true;
+    PageContent *content;
+    bool no_more;
 };
 
 class EventReader
@@ -49,7 +56,7 @@ public:
     explicit EventReader(const EventSource &event_source);
 
     // Up to `limit` events above `after` and at or below `up_to`, under the active snapshot, read as the source's owner.
-    // Needs an SPI connection.
+    // Needs an SPI connection. The page before is gone then.
     EventPage read(const MaybePosition &after, const MaybePosition &up_to, int limit);
 
     // True if more than `limit` events lie above `after` and at or below `up_to`.
@@ -66,6 +73,7 @@ private:
     auto as_owner(F &&f) -> decltype(f());
 
     const EventSource &source;
+    PageContent content; // of the page that was read last
     pg::Statement page_statement;
     pg::Statement count_statement;
     pg::Statement head_statement;
