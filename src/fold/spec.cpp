@@ -51,6 +51,33 @@ bool Spec::uses_aliases() const
     return compiled->uses_aliases;
 }
 
+namespace
+{
+
+bool reads_state(const Condition &condition)
+{
+    const auto one = [](const Expression &expression) { return expression.reads_state; };
+    return condition.path.root == Root::state || std::ranges::any_of(condition.sides, one) ||
+           std::ranges::any_of(condition.list, one) || std::ranges::any_of(condition.parts, reads_state);
+}
+
+bool changes_aliases(const Step &step)
+{
+    return step.alias || std::ranges::any_of(step.operations, [](const Operation &operation)
+                                             { return operation.what == Operator::delete_instance; });
+}
+
+} // namespace
+
+bool Spec::splittable() const
+{
+    const auto depends_on_state = [](const Step &step)
+    { return changes_aliases(step) && step.when && reads_state(*step.when); };
+    return !compiled->uses_aliases ||
+           std::ranges::none_of(compiled->handlers, [&](const auto &handler)
+                                { return std::ranges::any_of(handler->steps, depends_on_state); });
+}
+
 bool Spec::reads_data() const
 {
     return compiled->reads[static_cast<std::size_t>(Root::data)];

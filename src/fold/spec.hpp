@@ -38,6 +38,9 @@ public:
     std::optional<std::vector<std::string>> event_types() const;
 
     bool uses_aliases() const; // remembers or follows any
+    // Whether the instances can be divided among several folds, each of which keeps all aliases: not if a state decides which are
+    // remembered or forgotten, since only one of the folds has it.
+    bool splittable() const;
     bool reads_data() const;
     bool reads_metadata() const;
     bool reads_occurred_at() const;

@@ -101,7 +101,8 @@ private:
     std::optional<std::string_view> key_text(const Key &key);
 
     void apply_step(const Step &step, Host &host);
-    void apply_to(const Step &step, Instance &instance, std::string_view id);
+    void apply_to(const Step &step, Instance *found, std::string_view id);
+    void apply_elsewhere(const Step &step, std::string_view id);
     void check_size(const Instance &instance) const;
 
     Spec spec; // keeps the program
@@ -121,8 +122,8 @@ private:
 
     // The instance of the last step's key, which most steps of an event share.
     const Key *current_key = nullptr;
+    std::optional<std::string_view> current_id;
     Instance *current = nullptr;
-    std::string_view current_id;
     const Operation *running = nullptr;
 };
 
@@ -227,8 +228,30 @@ void Updater::Folding::collect(const Event &event, Collector &collector)
     }
 }
 
-void Updater::Folding::apply_to(const Step &step, Instance &instance, std::string_view id)
+// Another fold has the instance. What is remembered and forgotten does not depend on its state: Spec::splittable().
+void Updater::Folding::apply_elsewhere(const Step &step, std::string_view id)
 {
+    if (!program.uses_aliases)
+        return;
+    evaluator.scope.state = {};
+    if (step.when && !evaluator.holds(*step.when))
+        return;
+    for (const Operation &operation : step.operations)
+        if (operation.what == Operator::delete_instance)
+            aliases.forget(id);
+    if (step.alias)
+        if (const auto alias = name(locate(*step.alias, evaluator.scope), "alias", *step.alias))
+            aliases.remember(*alias, id);
+}
+
+void Updater::Folding::apply_to(const Step &step, Instance *found, std::string_view id)
+{
+    if (!found)
+    {
+        apply_elsewhere(step, id);
+        return;
+    }
+    Instance &instance = *found;
     evaluator.scope.state = instance.exists ? Located{&TreeReader::get(), TreeReader::view(instance.state)} : Located{};
     if (step.when && !evaluator.holds(*step.when))
         return;
@@ -270,8 +293,7 @@ void Updater::Folding::apply_step(const Step &step, Host &host)
         }
         if (!id)
             return;
-        Instance *const instance = host.instance(*id);
-        apply_to(step, *instance, *id);
+        apply_to(step, host.instance(*id), *id);
     };
     if (key.each)
     {
@@ -293,13 +315,12 @@ void Updater::Folding::apply_step(const Step &step, Host &host)
     }
     if (current_key != &key)
     {
-        const std::optional<std::string_view> id = key_text(key);
+        current_id = key_text(key);
         current_key = &key;
-        current = id ? host.instance(*id) : nullptr;
-        current_id = id.value_or(std::string_view());
+        current = current_id ? host.instance(*current_id) : nullptr;
     }
-    if (current)
-        apply_to(step, *current, current_id);
+    if (current_id)
+        apply_to(step, current, *current_id);
 }
 
 void Updater::Folding::check_size(const Instance &instance) const

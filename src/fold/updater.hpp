@@ -59,7 +59,7 @@ class Host
 public:
     virtual ~Host() = default;
 
-    // Never null, and the same one until the end of apply().
+    // The same one until the end of apply(). Null: another fold has it, and this one only keeps account of its aliases.
     virtual Instance *instance(std::string_view id) = 0;
     // The id that it stands for, if it is known.
     virtual std::optional<std::string> alias(std::string_view alias) = 0;

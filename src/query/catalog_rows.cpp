@@ -233,6 +233,20 @@ std::optional<GenerationRow> find_generation(int32 query_id, const std::string &
     return found == rows.rend() ? std::nullopt : std::optional<GenerationRow>(std::move(*found));
 }
 
+// A rebuild that is split is where the last of its shares is.
+static void add_shares(CheckpointRow &row, int32 generation_id)
+{
+    Scan scan("share", "share_pkey", {equals("generation_id", generation_id)});
+    for (bool first = true; scan.next(); first = false)
+    {
+        const MaybePosition position = scan.position("position");
+        if (first || source::before(position, row.position))
+            row.position = position;
+        row.events_applied += scan.bigint("events_applied");
+        row.instances += scan.bigint("instances");
+    }
+}
+
 CheckpointRow checkpoint_of(int32 generation_id)
 {
     CheckpointRow row;
@@ -242,6 +256,8 @@ CheckpointRow checkpoint_of(int32 generation_id)
         row.position = scan.position("position");
         row.events_applied = scan.bigint("events_applied");
         row.instances = scan.bigint("instances");
+        if (scan.integer("shares") > 1)
+            add_shares(row, generation_id);
     }
     return row;
 }

@@ -31,8 +31,8 @@ void check_name(const std::string &name)
 int32 create_query(const std::string &name, const CheckedDefinition &checked)
 {
     const int32 generation_id = next_generation_id();
-    const Oid table = create_state_table(generation_id, checked.definition.key_type);
-    const Oid view = create_view(checked.options.schema, name, generation_id, table);
+    const GenerationTables tables = create_tables(generation_id, checked.definition);
+    const Oid view = create_view(checked.options.schema, name, generation_id, tables.states);
     const int32 number = 1;
 
     int32 query_id = 0;
@@ -51,7 +51,7 @@ int32 create_query(const std::string &name, const CheckedDefinition &checked)
                             .integer(number));
         query_id = *rows.integer(0, 1);
     }
-    insert_generation(generation_id, query_id, number, table, checked.definition, checked.hash);
+    insert_generation(generation_id, query_id, number, tables, checked.definition, checked.hash);
     return number;
 }
 

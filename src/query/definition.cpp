@@ -6,6 +6,7 @@
 #include "query/catalog.hpp"
 #include "query/definition_hash.hpp"
 #include "query/key_expression.hpp"
+#include "query/parse_spec.hpp"
 
 namespace query
 {
@@ -113,6 +114,60 @@ void check_may_read(Oid events)
     throw pg::Error(ERRCODE_NULL_VALUE_NOT_ALLOWED, "argument " + pg::shown(argument) + " must not be null").hint(hint);
 }
 
+void require_function_arguments(const DefinitionArguments &arguments)
+{
+    if (!OidIsValid(arguments.updater))
+        missing("updater", "Name a function (state jsonb, event jsonb) RETURNS jsonb, or give a spec.");
+    if (!arguments.key)
+        missing("key", "Give an SQL expression over position, type, stream, data, metadata and occurred_at, such as "
+                       "key => $$data->>'id'$$.");
+}
+
+void refuse_function_arguments(const DefinitionArguments &arguments)
+{
+    const auto refuse = [](const char *argument, const char *hint)
+    {
+        throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE,
+                        "argument " + pg::shown(argument) + " must not be given together with a spec")
+            .hint(hint);
+    };
+    if (OidIsValid(arguments.updater))
+        refuse("updater", "Give either an updater with a key, or a spec.");
+    if (arguments.key)
+        refuse("key", "The key of a declarative updater is the member \"key\" of its spec.");
+    if (arguments.event_types)
+        refuse("event_types", "A declarative updater reads the types that its spec's \"on\" names.");
+}
+
+void define_by_function(const DefinitionArguments &arguments, Definition &definition)
+{
+    pg::call([&] { check_updater(arguments.updater); });
+    definition.updater_oid = arguments.updater;
+    definition.updater =
+        pg::call([&] { return static_cast<const char *>(format_procedure_qualified(arguments.updater)); });
+    if (arguments.event_types)
+        definition.event_types = checked_event_types(*arguments.event_types);
+    // What is checked here is what the workers will evaluate: the same path, temporary objects last.
+    const pg::AsUser scope(GetUserId(), false);
+    pg::set_local("search_path", definition.search_path.c_str());
+    const KeyCheck key = check_key(*arguments.key);
+    definition.key_expression = key.deparsed;
+    definition.key_type = key.type;
+    definition.key_is_array = key.is_array;
+}
+
+void define_by_spec(Datum given, Definition &definition)
+{
+    // jsonb has one text for a document, however it was formatted and its members were ordered; numbers keep their digits.
+    definition.spec = std::string(pg::call(
+        [&]
+        {
+            Jsonb *const document = DatumGetJsonbP(given);
+            return static_cast<const char *>(JsonbToCString(nullptr, &document->root, VARSIZE(document)));
+        }));
+    definition.event_types = parse_spec(*definition.spec).event_types();
+}
+
 } // namespace
 
 DefinitionArguments DefinitionArguments::read(FunctionCallInfo fcinfo, int first)
@@ -122,7 +177,7 @@ DefinitionArguments DefinitionArguments::read(FunctionCallInfo fcinfo, int first
     arguments.updater = PG_ARGISNULL(first + 1) ? InvalidOid : PG_GETARG_OID(first + 1);
     arguments.key = maybe_text_argument(fcinfo, first + 2);
     arguments.event_types = argument(fcinfo, first + 3);
-    arguments.has_spec = !PG_ARGISNULL(first + 4);
+    arguments.spec = argument(fcinfo, first + 4);
     arguments.options = argument(fcinfo, first + 5);
     return arguments;
 }
@@ -139,16 +194,12 @@ CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceL
     definition.search_path = pg::captured_search_path();
     checked.options = parse_options(arguments.options);
 
-    if (arguments.has_spec)
-        throw pg::Error(ERRCODE_FEATURE_NOT_SUPPORTED, "declarative updaters are not supported yet")
-            .hint("Give a function: updater and key instead of spec.");
     if (!arguments.source)
         missing("source", "Name the event source that the query reads.");
-    if (!OidIsValid(arguments.updater))
-        missing("updater", "Name a function (state jsonb, event jsonb) RETURNS jsonb.");
-    if (!arguments.key)
-        missing("key", "Give an SQL expression over position, type, stream, data, metadata and occurred_at, such as "
-                       "key => $$data->>'id'$$.");
+    if (arguments.spec)
+        refuse_function_arguments(arguments);
+    else
+        require_function_arguments(arguments);
 
     // Only who may read the events may make others wait for the source's row.
     SourceRow source = find_source(*arguments.source, false);
@@ -161,21 +212,10 @@ CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceL
     checked.source_id = source.id;
     checked.source = *arguments.source;
 
-    pg::call([&] { check_updater(arguments.updater); });
-    definition.updater_oid = arguments.updater;
-    definition.updater =
-        pg::call([&] { return static_cast<const char *>(format_procedure_qualified(arguments.updater)); });
-    if (arguments.event_types)
-        definition.event_types = checked_event_types(*arguments.event_types);
-    {
-        // What is checked here is what the workers will evaluate: the same path, temporary objects last.
-        const pg::AsUser scope(GetUserId(), false);
-        pg::set_local("search_path", definition.search_path.c_str());
-        const KeyCheck key = check_key(*arguments.key);
-        definition.key_expression = key.deparsed;
-        definition.key_type = key.type;
-        definition.key_is_array = key.is_array;
-    }
+    if (arguments.spec)
+        define_by_spec(*arguments.spec, definition);
+    else
+        define_by_function(arguments, definition);
     definition.version = checked.options.version;
     checked.hash = definition_hash(source.id, definition);
     return checked;

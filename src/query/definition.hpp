@@ -14,8 +14,8 @@ struct DefinitionArguments
     Oid updater = InvalidOid;
     std::optional<std::string> key;
     std::optional<Datum> event_types; // text[]
-    bool has_spec = false;
-    std::optional<Datum> options; // jsonb
+    std::optional<Datum> spec;        // jsonb
+    std::optional<Datum> options;     // jsonb
 
     // The six arguments from `first` on.
     static DefinitionArguments read(FunctionCallInfo fcinfo, int first);

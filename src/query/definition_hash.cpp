@@ -184,20 +184,25 @@ std::string definition_hash(int32 source_id, const Definition &definition)
     const LatestSnapshot snapshot;
     pg::pin_surroundings("pg_catalog, pg_temp");
     CanonicalText text;
-    add_updater(text, definition.updater_oid);
-    text.item("key", std::string_view(definition.key_expression));
-    text.item("key type", std::string_view(pg::call(
-                              [&]
-                              {
-                                  return format_type_be_qualified(definition.key_is_array
-                                                                      ? array_type_oid(definition.key_type)
-                                                                      : type_oid(definition.key_type));
-                              })));
-    if (definition.event_types)
-        text.list("event types", *definition.event_types); // sorted and distinct
+    if (definition.spec)
+        text.item("spec", std::string_view(*definition.spec)); // which event types it reads follows from it
     else
-        text.item("event types", std::optional<std::string>());
-    text.item("search_path", std::string_view(definition.search_path));
+    {
+        add_updater(text, definition.updater_oid);
+        text.item("key", std::string_view(definition.key_expression));
+        text.item("key type", std::string_view(pg::call(
+                                  [&]
+                                  {
+                                      return format_type_be_qualified(definition.key_is_array
+                                                                          ? array_type_oid(definition.key_type)
+                                                                          : type_oid(definition.key_type));
+                                  })));
+        if (definition.event_types)
+            text.list("event types", *definition.event_types); // sorted and distinct
+        else
+            text.item("event types", std::optional<std::string>());
+        text.item("search_path", std::string_view(definition.search_path));
+    }
     text.item("version", definition.version);
     add_source(text, source_id);
     return text.sha256();

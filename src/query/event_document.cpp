@@ -84,20 +84,6 @@ void add_document(Members &members, const char (&key)[size], Datum value)
     }
 }
 
-// RFC 3339 in UTC with microseconds. Infinite times have no such form: they print as PostgreSQL prints them.
-char *rfc3339(TimestampTz timestamp)
-{
-    struct pg_tm time;
-    fsec_t microseconds;
-    if (TIMESTAMP_NOT_FINITE(timestamp))
-        return pstrdup(TIMESTAMP_IS_NOBEGIN(timestamp) ? "-infinity" : "infinity");
-    if (timestamp2tm(timestamp, nullptr, &time, &microseconds, nullptr, nullptr) != 0)
-        ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
-    const char *const sign = time.tm_year < 0 ? "-" : ""; // as ISO 8601 counts: 0 is 1 BC
-    return psprintf("%s%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", sign, std::abs(time.tm_year), time.tm_mon, time.tm_mday,
-                    time.tm_hour, time.tm_min, time.tm_sec, microseconds);
-}
-
 Datum assemble(const Members &members)
 {
     const size_t entries = 2 * static_cast<size_t>(members.count);
@@ -138,6 +124,19 @@ Datum assemble(const Members &members)
 }
 
 } // namespace
+
+char *rfc3339(TimestampTz timestamp)
+{
+    struct pg_tm time;
+    fsec_t microseconds;
+    if (TIMESTAMP_NOT_FINITE(timestamp))
+        return pstrdup(TIMESTAMP_IS_NOBEGIN(timestamp) ? "-infinity" : "infinity");
+    if (timestamp2tm(timestamp, nullptr, &time, &microseconds, nullptr, nullptr) != 0)
+        ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
+    const char *const sign = time.tm_year < 0 ? "-" : ""; // as ISO 8601 counts: 0 is 1 BC
+    return psprintf("%s%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", sign, std::abs(time.tm_year), time.tm_mon, time.tm_mday,
+                    time.tm_hour, time.tm_min, time.tm_sec, microseconds);
+}
 
 Datum event_document(const EventValues &event)
 {

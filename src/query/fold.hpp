@@ -5,8 +5,7 @@
 // folded before that event is kept: states live in the cache, outside of the subtransaction.
 #pragma once
 
-#include "pg/memory.hpp"
-#include "query/key_expression.hpp"
+#include "query/page_updater.hpp"
 #include "query/state_store.hpp"
 #include "source/event_reader.hpp"
 
@@ -44,7 +43,8 @@ class Fold
 {
 public:
     // `fresh`: the table of states is empty, so that what is not in the cache does not exist.
-    Fold(const Generation &generation, bool fresh);
+    // `share`: of the instances.
+    Fold(const Generation &generation, bool fresh, InstanceShare share);
     ~Fold();
 
     // Folds the events of the page after `cursor`. Needs an active snapshot and an SPI connection, in a transaction without an xid
@@ -52,7 +52,7 @@ public:
     FoldResult fold(const source::EventPage &page, const MaybePosition &cursor);
 
     // Writes what has changed; the caller has moved the checkpoint in this transaction.
-    void write() { store.write(cache); }
+    void write();
     // How many instances more there are once it is written.
     std::int64_t instance_change() const { return cache.instance_change(); }
     // The transaction of write() has committed. `keep`: the states stay in memory for the next pages.
@@ -60,41 +60,23 @@ public:
     // Forgets everything that was not written.
     void forget();
 
-    bool dirty() const { return !cache.dirty_entries().empty(); }
-    size_t bytes() const { return cache.bytes(); }
+    bool dirty() const { return !cache.dirty_entries().empty() || updater->dirty(); }
+    size_t bytes() const { return cache.bytes() + updater->bytes(); }
 
     // The updater as it stands now is the one that the generation was defined with (its definition hash was compared).
-    void accept_updater();
+    void accept_updater() { updater->accept(); }
     // True if the updater's catalog row (not just its text) is the accepted one. Compare it before a fold and again just before
     // its commit. Needs a transaction.
-    bool updater_unchanged() const;
+    bool updater_unchanged() const { return updater->unchanged(); }
 
 private:
-    struct Selected; // an event of the page that concerns the generation, with the entries of its instances
-
-    bool wanted(const EventValues &event) const;
-    void select(const source::EventPage &page, const MaybePosition &cursor, std::vector<Selected> &selected,
-                size_t &at);
-    void apply(const source::EventPage &page, std::vector<Selected> &selected, size_t &at, int64 &applied, bool &left);
+    void load_states();
 
     const Generation &generation;
     StateCache cache;
     StateStore store;
+    std::unique_ptr<PageUpdater> updater;
     bool complete; // the cache or nothing: an unknown entry cannot be in the table
-    std::unordered_set<std::string_view> types;
-    struct UpdaterRow
-    {
-        TransactionId xmin = InvalidTransactionId;
-        ItemPointerData tid{};
-    };
-    static UpdaterRow updater_row(Oid updater);
-    UpdaterRow accepted;
-    // Compiled anew when a function or type changed anywhere: a key may call either.
-    std::optional<KeyExpression> key;
-    uint64 key_compiled_at = 0;
-    std::vector<StateCache::Entry *> entries; // of the page in hand
-    pg::OwnedContext page_context;            // what lives for a page
-    pg::OwnedContext event_context;           // what lives for an event
 };
 
 } // namespace query

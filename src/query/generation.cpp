@@ -39,6 +39,23 @@ Oid array_type_oid(KeyType type)
     return INT8ARRAYOID;
 }
 
+MaybePosition Generation::furthest() const
+{
+    MaybePosition position = checkpoint;
+    for (const Share &share : shares)
+        if (source::before(position, share.position))
+            position = share.position;
+    return position;
+}
+
+const Share *Generation::unfinished_share(int number) const
+{
+    for (const Share &share : shares)
+        if (share.number == number && !share.finished)
+            return &share;
+    return nullptr;
+}
+
 std::vector<Generation> load_generations()
 {
     const CatalogScope scope;
@@ -49,12 +66,14 @@ std::vector<Generation> load_generations()
                     "       g.updater, to_regprocedure(g.updater)::oid, g.key_expression, g.key_type, g.key_is_array, "
                     "g.event_types,"
                     "       g.search_path, c.position, c.events_applied, g.version, g.definition_hash,"
-                    "       q.paused_at IS NOT NULL"
+                    "       q.paused_at IS NOT NULL, g.spec::text, a.oid, g.alias_table IS NOT NULL, "
+                    "(q.options->>'parallel')::integer"
                     "  FROM readmodel_catalog.generation g"
                     "  JOIN readmodel_catalog.query q USING (query_id)"
                     "  JOIN readmodel_catalog.checkpoint c USING (generation_id)"
                     "  LEFT JOIN readmodel_catalog.failure f USING (generation_id)"
                     "  LEFT JOIN pg_class t ON t.oid = g.state_table"
+                    "  LEFT JOIN pg_class a ON a.oid = g.alias_table"
                     "  LEFT JOIN pg_class v ON v.oid = q.view"
                     " ORDER BY g.generation_id",
                     {}, true);
@@ -87,7 +106,15 @@ std::vector<Generation> load_generations()
         generation.definition.version = rows.text(row, 22);
         generation.definition_hash = *rows.text(row, 23);
         generation.paused = rows.boolean(row, 24);
+        generation.definition.spec = rows.text(row, 25);
+        generation.alias_table = rows.oid(row, 26);
+        generation.aliases_gone = rows.boolean(row, 27) && !OidIsValid(generation.alias_table);
+        generation.parallel = rows.integer(row, 28).value_or(1);
     }
+    for (const Share &share : load_shares())
+        for (Generation &generation : generations)
+            if (generation.id == share.generation_id)
+                generation.shares.push_back(share);
     return generations;
 }
 

@@ -2,13 +2,11 @@
 #pragma once
 
 #include "pg/guard.hpp"
+#include "query/share.hpp"
 #include "source/position.hpp"
 
 namespace query
 {
-
-using source::MaybePosition;
-using source::Position;
 
 enum class KeyType
 {
@@ -23,12 +21,14 @@ Oid array_type_oid(KeyType type);
 // What determines the result of a query, with its names resolved.
 struct Definition
 {
-    std::string updater;          // signature as schema.name(jsonb, jsonb), quoted
+    std::optional<std::string>
+        spec;            // as jsonb prints it; the members down to key_is_array are then unused, the key's type is text
+    std::string updater; // signature as schema.name(jsonb, jsonb), quoted
     Oid updater_oid = InvalidOid; // InvalidOid: no such function now
     std::string key_expression;
     KeyType key_type = KeyType::text;
     bool key_is_array = false;
-    std::optional<std::vector<std::string>> event_types;
+    std::optional<std::vector<std::string>> event_types; // sorted; empty: all
     std::string search_path;
     std::optional<std::string> version; // the option: whatever the catalog cannot see
 };
@@ -48,6 +48,8 @@ struct Generation
     int32 source_id = 0;
     Oid owner = InvalidOid;       // of the state table: whose rights run its code
     Oid state_table = InvalidOid; // InvalidOid: dropped
+    Oid alias_table = InvalidOid; // InvalidOid: it uses no aliases, or
+    bool aliases_gone = false;    // somebody has dropped their table
     Oid view = InvalidOid;
     bool newest = false;
     bool serving = false;
@@ -56,11 +58,17 @@ struct Generation
     Phase phase = Phase::rebuilding;
     Definition definition;
     MaybePosition checkpoint;
+    std::vector<Share> shares; // of a rebuild that is split; the checkpoint is empty then
+    int parallel = 1;          // the query's option: into how many a new one may be split
     int64 events_applied = 0;
     std::string definition_hash;
 
     // An operator has to act before anybody may move it.
     bool stands_still() const { return failed || paused; }
+    // The highest position that is in any of its states.
+    MaybePosition furthest() const;
+    // Empty: that share is finished, or there is none.
+    const Share *unfinished_share(int number) const;
 };
 
 // All generations of the database, in the order of their ids. Reads the catalog under a fresh snapshot; call it inside a

@@ -12,7 +12,11 @@ std::optional<pg::Error> check_generation(const Generation &generation, const so
     if (!OidIsValid(generation.state_table))
         return pg::Error(ERRCODE_UNDEFINED_TABLE, "the table of states of query " + name + " is gone")
             .hint("Drop the query and define it again.");
-    if (!OidIsValid(generation.definition.updater_oid))
+    if (generation.aliases_gone)
+        return pg::Error(ERRCODE_UNDEFINED_TABLE, "the table of aliases of query " + name + " is gone")
+            .hint("Drop the query and define it again.");
+    const bool calls_function = !generation.definition.spec;
+    if (calls_function && !OidIsValid(generation.definition.updater_oid))
         return pg::Error(ERRCODE_UNDEFINED_FUNCTION, "the updater " + generation.definition.updater + " is gone")
             .hint("Create it again, or define the query with another updater.");
     const std::string owner = pg::call([&] { return GetUserNameFromId(generation.owner, false); });
@@ -20,8 +24,9 @@ std::optional<pg::Error> check_generation(const Generation &generation, const so
         return pg::Error(ERRCODE_INSUFFICIENT_PRIVILEGE,
                          "the owner of query " + name + " may not read table " + pg::relation_name(source.events))
             .hint("Grant SELECT on it to " + pg::quoted(owner) + ".");
-    if (pg::call([&] { return pg_proc_aclcheck(generation.definition.updater_oid, generation.owner, ACL_EXECUTE); }) !=
-        ACLCHECK_OK)
+    if (calls_function &&
+        pg::call([&] { return pg_proc_aclcheck(generation.definition.updater_oid, generation.owner, ACL_EXECUTE); }) !=
+            ACLCHECK_OK)
         return pg::Error(ERRCODE_INSUFFICIENT_PRIVILEGE,
                          "the owner of query " + name + " may not call " + generation.definition.updater)
             .hint("Grant EXECUTE on it to " + pg::quoted(owner) + ".");

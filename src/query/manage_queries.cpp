@@ -24,10 +24,10 @@ Datum drop_query(FunctionCallInfo fcinfo)
             if (OidIsValid(query.view))
                 relations.push_back(query.view);
             const LatestSnapshot snapshot;
-            const pg::Rows rows =
-                pg::execute("SELECT c.oid FROM readmodel_catalog.generation g JOIN pg_class c ON c.oid = g.state_table"
-                            " WHERE g.query_id = $1 ORDER BY g.generation_id",
-                            pg::Args().integer(query.id), true);
+            const pg::Rows rows = pg::execute("SELECT c.oid FROM readmodel_catalog.generation g"
+                                              "  JOIN pg_class c ON c.oid IN (g.state_table, g.alias_table)"
+                                              " WHERE g.query_id = $1 ORDER BY g.generation_id, c.oid <> g.state_table",
+                                              pg::Args().integer(query.id), true);
             for (uint64 row = 0; row < rows.size(); row++)
                 relations.push_back(rows.oid(row, 1));
         }
@@ -66,7 +66,7 @@ Datum rebuild(FunctionCallInfo fcinfo)
         const LatestSnapshot snapshot;
         const pg::Rows rows =
             pg::execute("SELECT updater, key_expression, key_type, key_is_array, event_types, search_path,"
-                        "       definition_hash, version, to_regprocedure(updater)::oid"
+                        "       definition_hash, version, to_regprocedure(updater)::oid, spec::text"
                         "  FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
                         pg::Args().integer(query.id).integer(query.newest), true);
         definition.updater = rows.text(0, 1).value_or("");
@@ -79,7 +79,8 @@ Datum rebuild(FunctionCallInfo fcinfo)
         hash = *rows.text(0, 7);
         definition.version = rows.text(0, 8);
         definition.updater_oid = rows.oid(0, 9);
-        if (!OidIsValid(definition.updater_oid))
+        definition.spec = rows.text(0, 10);
+        if (!definition.spec && !OidIsValid(definition.updater_oid))
             throw pg::Error(ERRCODE_UNDEFINED_FUNCTION,
                             "the updater " + definition.updater + " of query " + pg::shown(name) + " does not exist")
                 .hint("Create it again, or define the query with another updater.");

@@ -1,5 +1,7 @@
 #include "query/new_generation.hpp"
 
+#include "query/alias_store.hpp"
+#include "query/parse_spec.hpp"
 #include "query/state_table.hpp"
 
 namespace query
@@ -44,13 +46,26 @@ int32 next_generation_number(int32 query_id)
                 .integer(0, 1);
 }
 
-void insert_generation(int32 generation_id, int32 query_id, int32 number, Oid state_table, const Definition &definition,
-                       const std::string &hash)
+GenerationTables create_tables(int32 generation_id, const Definition &definition)
+{
+    GenerationTables tables;
+    tables.states = create_state_table(generation_id, definition.key_type);
+    if (definition.spec && parse_spec(*definition.spec).uses_aliases())
+        tables.aliases = create_alias_table(generation_id);
+    return tables;
+}
+
+void insert_generation(int32 generation_id, int32 query_id, int32 number, const GenerationTables &tables,
+                       const Definition &definition, const std::string &hash)
 {
     const CatalogScope scope;
     pg::Args args;
-    args.integer(generation_id).integer(query_id).integer(number).text(hash).text(definition.updater);
-    args.text(definition.key_expression).text(name_of(definition.key_type)).boolean(definition.key_is_array);
+    args.integer(generation_id).integer(query_id).integer(number).text(hash);
+    if (definition.spec)
+        args.null(TEXTOID).null(TEXTOID);
+    else
+        args.text(definition.updater).text(definition.key_expression);
+    args.text(name_of(definition.key_type)).boolean(definition.key_is_array);
     if (definition.event_types)
     {
         std::vector<Datum> members;
@@ -66,21 +81,27 @@ void insert_generation(int32 generation_id, int32 query_id, int32 number, Oid st
     }
     else
         args.null(TEXTARRAYOID);
-    args.text(definition.search_path).regclass(state_table).text(definition.version);
+    args.text(definition.search_path).regclass(tables.states).text(definition.version).text(definition.spec);
+    if (OidIsValid(tables.aliases))
+        args.regclass(tables.aliases);
+    else
+        args.null(REGCLASSOID);
     pg::execute(
         "INSERT INTO readmodel_catalog.generation (generation_id, query_id, generation, definition_hash, updater,"
-        "   key_expression, key_type, key_is_array, event_types, search_path, state_table, version, phase)"
+        "   key_expression, key_type, key_is_array, event_types, search_path, state_table, version, spec,"
+        "   alias_table, phase)"
         " OVERRIDING SYSTEM VALUE"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'rebuilding')",
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, 'rebuilding')",
         args);
     // The updater cannot be dropped under the query.
-    pg::call(
-        [&]
-        {
-            const ObjectAddress table = {RelationRelationId, state_table, 0};
-            const ObjectAddress updater = {ProcedureRelationId, definition.updater_oid, 0};
-            recordDependencyOn(&table, &updater, DEPENDENCY_NORMAL);
-        });
+    if (!definition.spec)
+        pg::call(
+            [&]
+            {
+                const ObjectAddress table = {RelationRelationId, tables.states, 0};
+                const ObjectAddress updater = {ProcedureRelationId, definition.updater_oid, 0};
+                recordDependencyOn(&table, &updater, DEPENDENCY_NORMAL);
+            });
     pg::execute("INSERT INTO readmodel_catalog.checkpoint (generation_id) VALUES ($1)",
                 pg::Args().integer(generation_id));
 }
@@ -88,11 +109,11 @@ void insert_generation(int32 generation_id, int32 query_id, int32 number, Oid st
 void build_generation(const QueryRow &query, int32 number, const Definition &definition, const std::string &hash)
 {
     const int32 generation_id = next_generation_id();
-    Oid table = InvalidOid;
+    GenerationTables tables;
     {
         // The caller may be a member of the owning role, or a superuser: one query has one owner.
         const pg::AsUser scope(query.owner, false);
-        table = create_state_table(generation_id, definition.key_type);
+        tables = create_tables(generation_id, definition);
     }
     {
         // First, since a takeover that runs now holds this row.
@@ -101,7 +122,7 @@ void build_generation(const QueryRow &query, int32 number, const Definition &def
                                     pg::Args().integer(query.id).integer(number)),
                         query.name);
     }
-    insert_generation(generation_id, query.id, number, table, definition, hash);
+    insert_generation(generation_id, query.id, number, tables, definition, hash);
 }
 
 } // namespace query

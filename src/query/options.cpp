@@ -127,10 +127,7 @@ void apply(const Given &option, Options &options)
         not_supported(option, "null");
     }
     else if (name == "parallel")
-    {
-        if (integer(option, 1, 64) != 1)
-            not_supported(option, "1");
-    }
+        options.parallel = integer(option, 1, 64);
     else if (name == "keep_generations")
     {
         if (integer(option, 0, 100) != 1)

@@ -11,6 +11,7 @@ struct Options
     std::optional<std::string> version; // part of the definition hash
     std::string schema = "readmodel";   // where the view lives
     bool serve_previous = false;        // while_rebuilding
+    int parallel = 1;                   // lanes of a rebuild
     std::string stored = "{}";          // what was given, without nulls, as jsonb's text
 };
 

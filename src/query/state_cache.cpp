@@ -1,5 +1,8 @@
 #include "query/state_cache.hpp"
 
+#include "query/jsonb_encoder.hpp"
+#include "query/jsonb_reader.hpp"
+
 namespace query
 {
 
@@ -53,41 +56,74 @@ StateCache::Entry &StateCache::at(std::string_view id)
     lookup.assign(id);
     const auto [entry, made] = map.try_emplace(lookup);
     if (made)
+    {
+        entry->second.entry = &*entry;
         used += entry_overhead + id.size();
+    }
     return *entry;
 }
 
-CachedState &StateCache::replace(Entry &entry, std::string_view document, Position position)
+void StateCache::replace(Entry &entry, std::string_view document, Position position)
 {
     CachedState &state = entry.second;
     used -= state.document.capacity();
     state.document.assign(document);
     used += state.document.capacity();
+    state.exists = !document.empty();
     state.position = position;
-    return state;
 }
 
-void StateCache::change(Entry &entry, std::string_view document, Position position)
+void StateCache::mark(Entry &entry)
 {
-    CachedState &state = replace(entry, document, position);
-    if (!state.dirty)
+    if (!entry.second.dirty)
     {
-        state.dirty = true;
+        entry.second.dirty = true;
         dirty.push_back(&entry);
     }
 }
 
+void StateCache::change(Entry &entry, std::string_view document, Position position)
+{
+    replace(entry, document, position);
+    mark(entry);
+}
+
+void StateCache::changed(Entry &entry, Position position)
+{
+    entry.second.position = position;
+    mark(entry);
+}
+
 void StateCache::fill(Entry &entry, std::string_view document, Position position)
 {
-    CachedState &state = replace(entry, document, position);
+    CachedState &state = entry.second;
+    if (form == StateForm::documents)
+        replace(entry, document, position);
+    else
+    {
+        state.state = JsonbReader().copy(root_of(reinterpret_cast<const Jsonb *>(document.data())));
+        used -= std::exchange(state.bytes, state.state.bytes());
+        used += state.bytes;
+        state.exists = true;
+        state.position = position;
+    }
     state.known = state.stored = true;
+}
+
+std::string_view StateCache::document_of(const Entry &entry, std::string &scratch) const
+{
+    if (form == StateForm::documents)
+        return entry.second.document;
+    scratch.clear();
+    encode_jsonb(entry.second.state, scratch);
+    return scratch;
 }
 
 std::int64_t StateCache::instance_change() const
 {
     std::int64_t change = 0;
     for (const Entry *const entry : dirty)
-        change += static_cast<int>(entry->second.exists()) - static_cast<int>(entry->second.stored);
+        change += static_cast<int>(entry->second.exists) - static_cast<int>(entry->second.stored);
     return change;
 }
 
@@ -96,7 +132,7 @@ void StateCache::flushed()
     for (Entry *const entry : dirty)
     {
         entry->second.dirty = false;
-        entry->second.stored = entry->second.exists();
+        entry->second.stored = entry->second.exists;
     }
     dirty.clear();
 }

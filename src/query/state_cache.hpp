@@ -4,6 +4,8 @@
 #include "pg/guard.hpp"
 #include "query/generation.hpp"
 
+#include "fold/updater.hpp"
+
 namespace query
 {
 
@@ -12,15 +14,22 @@ std::string_view id_bytes(KeyType type, Datum key);
 // The Datum of such bytes, allocated in CurrentMemoryContext where it is by reference.
 Datum id_datum(KeyType type, std::string_view bytes);
 
-struct CachedState
+// `exists` says whether there is such an instance. What it holds is in `document`, or in `state` where the cache holds trees.
+struct CachedState : fold::Instance
 {
-    std::string document;  // a plain jsonb value with its header; empty: no such instance
+    std::string document;  // a plain jsonb value with its header
     Position position = 0; // of the event that changed it last
     bool known = false;    // it was looked up, or cannot exist
     bool stored = false;   // the table has a row for it
     bool dirty = false;
+    std::pair<const std::string, CachedState> *entry = nullptr; // in the cache
+};
 
-    bool exists() const { return !document.empty(); }
+// How a cache holds states: documents as a function takes them, or trees that are changed in place and written as documents.
+enum class StateForm
+{
+    documents,
+    trees,
 };
 
 class StateCache
@@ -29,17 +38,26 @@ public:
     using Map = std::unordered_map<std::string, CachedState>;
     using Entry = Map::value_type;
 
+    explicit StateCache(StateForm form_) : form(form_) {}
+
     // The entry of an id, made (not known yet) if there is none. Entries stay where they are until clear().
     Entry &at(std::string_view id);
 
     // Puts a new document in (empty: deletes the instance) and marks the entry for the next flush.
     void change(Entry &entry, std::string_view document, Position position);
 
+    // Of a tree that the updater has changed, or made, or deleted: marks the entry for the next flush.
+    void changed(Entry &entry, Position position);
+    // What the updater's changes of trees did to their memory.
+    void resized(std::ptrdiff_t more) { used += static_cast<std::size_t>(more); }
+
     // Takes over what the table holds.
     void fill(Entry &entry, std::string_view document, Position position);
 
     size_t bytes() const { return used; }
     size_t size() const { return map.size(); }
+    // The document of a state that exists, for the table: `scratch` is where a tree's is written.
+    std::string_view document_of(const Entry &entry, std::string &scratch) const;
     const std::vector<Entry *> &dirty_entries() const { return dirty; }
     // How many instances the table will have more once the dirty entries are written.
     std::int64_t instance_change() const;
@@ -47,8 +65,10 @@ public:
     void clear();
 
 private:
-    CachedState &replace(Entry &entry, std::string_view document, Position position);
+    void replace(Entry &entry, std::string_view document, Position position);
+    void mark(Entry &entry);
 
+    StateForm form;
     Map map;
     std::vector<Entry *> dirty;
     size_t used = 0;

@@ -143,18 +143,20 @@ void StateStore::load(std::span<StateCache::Entry *const> entries, StateCache &c
         entry->second.known = true;
 }
 
-void StateStore::upsert(std::span<StateCache::Entry *const> entries)
+void StateStore::upsert(std::span<StateCache::Entry *const> entries, const StateCache &cache)
 {
     const pg::OwnedContext scratch(CurrentMemoryContext, "pg_readmodel state rows");
     pg::Args args;
     {
         const pg::InContext in(scratch.get());
         std::vector<Datum> ids = ids_of(entries, key_type);
+        std::deque<std::string> texts; // of trees
         std::vector<Datum> documents;
         std::vector<Datum> positions;
         for (const StateCache::Entry *const entry : entries)
         {
-            documents.push_back(PointerGetDatum(entry->second.document.data()));
+            texts.emplace_back();
+            documents.push_back(PointerGetDatum(cache.document_of(*entry, texts.back()).data()));
             positions.push_back(Int64GetDatum(entry->second.position));
         }
         args.add(array_type_oid(key_type), ids_array(ids, key_type));
@@ -185,7 +187,7 @@ void StateStore::write(const StateCache &cache)
     for (StateCache::Entry *const entry : cache.dirty_entries())
     {
         const CachedState &state = entry->second;
-        if (state.exists())
+        if (state.exists)
             written.push_back(entry);
         else if (state.stored)
             removed.push_back(entry);
@@ -208,8 +210,11 @@ void StateStore::write(const StateCache &cache)
         size_t to = from;
         size_t bytes = 0;
         while (to < rows.size() && to - from < portion_rows && bytes < portion_bytes)
-            bytes += rows[to++]->second.document.size();
-        upsert(rows.subspan(from, to - from));
+        {
+            const CachedState &state = rows[to++]->second;
+            bytes += std::max(state.document.size(), state.bytes);
+        }
+        upsert(rows.subspan(from, to - from), cache);
         from = to;
     }
     if (removed.empty())

@@ -22,7 +22,7 @@ public:
     void write(const StateCache &cache);
 
 private:
-    void upsert(std::span<StateCache::Entry *const> entries);
+    void upsert(std::span<StateCache::Entry *const> entries, const StateCache &cache);
     void remove(std::span<StateCache::Entry *const> entries);
 
     std::string name; // in messages

@@ -44,6 +44,7 @@ CREATE TABLE readmodel_catalog.generation (
     spec jsonb,
     search_path text NOT NULL,                     -- of the key expression and the updater
     state_table regclass NOT NULL,
+    alias_table regclass,                          -- of a spec that uses aliases
     phase text NOT NULL CHECK (phase IN ('rebuilding', 'live')),
     defined_at timestamptz NOT NULL DEFAULT now(),
     rebuild_started_at timestamptz,
@@ -59,6 +60,7 @@ CREATE TABLE readmodel_catalog.checkpoint (
     position bigint,                               -- the last position applied; NULL: nothing yet
     events_applied bigint NOT NULL DEFAULT 0,
     instances bigint NOT NULL DEFAULT 0,
+    shares integer NOT NULL DEFAULT 1,             -- above 1: the rebuild is split, and this row stands still until they are done
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 COMMENT ON TABLE readmodel_catalog.checkpoint IS 'how far each generation has got; moved by compare-and-set only';
@@ -72,6 +74,19 @@ REVOKE ALL ON FUNCTION readmodel_catalog.checkpoint_moves_forward() FROM PUBLIC;
 CREATE TRIGGER moves_forward BEFORE UPDATE ON readmodel_catalog.checkpoint FOR EACH ROW
     WHEN (NEW.position < OLD.position OR (NEW.position IS NULL AND OLD.position IS NOT NULL))
     EXECUTE FUNCTION readmodel_catalog.checkpoint_moves_forward();
+
+CREATE TABLE readmodel_catalog.share (
+    generation_id integer NOT NULL REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
+    share integer NOT NULL,                        -- 0, 1, ..: which instances is decided by their ids
+    position bigint,                               -- the last position applied; NULL: nothing yet
+    up_to bigint NOT NULL,                         -- where all shares of the generation end
+    finished boolean NOT NULL DEFAULT false,
+    events_applied bigint NOT NULL DEFAULT 0,
+    instances bigint NOT NULL DEFAULT 0,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (generation_id, share)
+) WITH (fillfactor = 20);
+COMMENT ON TABLE readmodel_catalog.share IS 'how far each lane of a rebuild has got that is split by instances';
 
 CREATE TABLE readmodel_catalog.failure (
     generation_id integer PRIMARY KEY REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
@@ -90,6 +105,7 @@ SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.query_query_id_seq
 SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.generation', '');
 SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.generation_generation_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.checkpoint', '');
+SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.share', '');
 SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.failure', '');
 
 REVOKE ALL ON ALL TABLES IN SCHEMA readmodel_catalog FROM PUBLIC;

@@ -53,13 +53,11 @@ void log_failure(const Member &member)
 
 Lane::Lane(const source::EventSource &event_source) : source(event_source), reader(event_source) {}
 
-Member &Lane::add(query::Generation generation)
+Member &Lane::add(query::Generation generation, std::optional<query::Share> share)
 {
-    const bool fresh = !generation.checkpoint;
-    const MaybePosition checkpoint = generation.checkpoint;
-    all.push_back(std::make_unique<Member>(std::move(generation), fresh));
+    all.push_back(std::make_unique<Member>(std::move(generation), share));
     Member &member = *all.back();
-    member.stored = member.cursor = checkpoint;
+    member.stored = member.cursor = share ? share->position : member.generation.checkpoint;
     member.stored_at = GetCurrentTimestamp();
     return member;
 }
@@ -223,8 +221,9 @@ void Lane::flush_member(Member &member)
     pg::call([&] { LockRelationOid(generation.state_table, RowExclusiveLock); });
     FAULT_POINT(before_checkpoint);
     // The compare-and-set comes before every write: a second worker waits for it.
-    if (!query::move_checkpoint(
-            {generation.id, member.stored, member.cursor, member.unflushed_events, member.fold.instance_change()}))
+    const query::CheckpointMove move{generation.id, member.stored, member.cursor, member.unflushed_events,
+                                     member.fold.instance_change()};
+    if (!(member.share ? query::move_share(move, member.share->number) : query::move_checkpoint(move)))
         throw LostCheckpoint{generation.id};
     FAULT_POINT(after_checkpoint);
     member.fold.write();

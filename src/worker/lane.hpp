@@ -22,9 +22,16 @@ namespace worker
 // A generation in a lane.
 struct Member
 {
-    Member(query::Generation generation_, bool fresh) : generation(std::move(generation_)), fold(generation, fresh) {}
+    Member(query::Generation generation_, std::optional<query::Share> share_)
+        : generation(std::move(generation_)),
+          share(share_),
+          fold(generation, !(share ? share->position : generation.checkpoint),
+               share ? share->instances() : query::InstanceShare())
+    {
+    }
 
     query::Generation generation;
+    std::optional<query::Share> share; // only these instances of it
     query::Fold fold;
     MaybePosition stored; // the checkpoint as it is committed
     MaybePosition cursor; // what it has been advanced over, in memory
@@ -48,7 +55,7 @@ public:
     explicit Lane(const source::EventSource &event_source);
 
     // Members are held by pointer: they refer to themselves.
-    Member &add(query::Generation generation);
+    Member &add(query::Generation generation, std::optional<query::Share> share = std::nullopt);
     void remove(int32 generation_id);
     Member *find(int32 generation_id);
     std::vector<std::unique_ptr<Member>> &members() { return all; }

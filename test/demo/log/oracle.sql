@@ -24,8 +24,10 @@ GROUP BY p.id;
 
 CREATE VIEW public.oracle AS
 SELECT 'travel-permits' AS query, id, state FROM log.permit_oracle
-UNION ALL SELECT 'units', id, state FROM log.unit_oracle;
+UNION ALL SELECT 'units', id, state FROM log.unit_oracle
+UNION ALL SELECT 'units-by-function', id, state FROM log.unit_oracle;
 
 CREATE VIEW public.states AS
 SELECT 'travel-permits' AS query, id, state FROM readmodel."travel-permits"
-UNION ALL SELECT 'units', id, state FROM readmodel.units;
+UNION ALL SELECT 'units', id, state FROM readmodel.units
+UNION ALL SELECT 'units-by-function', id, state FROM readmodel."units-by-function";

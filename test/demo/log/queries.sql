@@ -1,21 +1,36 @@
--- Per travel permit, over the permit itself and all declarations and prepaid costs that belong to it.
-CREATE FUNCTION log.permit(state jsonb, event jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE
-    submitted numeric := coalesce((state ->> 'submitted')::numeric, 0);
-BEGIN
-    IF event ->> 'type' LIKE 'Declaration SUBMITTED%' THEN
-        submitted := submitted + coalesce((event -> 'data' ->> 'amount')::numeric, 0);
-    END IF;
-    RETURN jsonb_build_object('events', coalesce((state ->> 'events')::int, 0) + 1,
-                              'lastType', event -> 'type',
-                              'submitted', submitted);
-END $$;
+-- Declarative updaters: a JSON spec, folded natively.
 
-SELECT readmodel.define_query('travel-permits', 'log', 'log.permit(jsonb, jsonb)',
-                              key => $$coalesce(data->>'permit', stream)$$);
+-- Per travel permit, over the permit itself and all declarations and prepaid costs that belong to it: these name their permit, the
+-- permit's own events are in its stream. A list of steps; each has a key of its own and applies where its condition holds.
+SELECT readmodel.define_query('travel-permits', 'log', spec => $$
+{ "key": "$event.stream",
+  "on": {
+    "Declaration SUBMITTED by EMPLOYEE": [
+      {"key": "$.permit",
+       "add": {"events": 1, "submitted": "$.amount"}, "set": {"lastType": "$event.type"}},
+      {"when": {"not": {"exists": "$.permit"}},
+       "add": {"events": 1, "submitted": "$.amount"}, "set": {"lastType": "$event.type"}}],
+    "*": [
+      {"key": "$.permit",
+       "default": {"submitted": 0}, "add": {"events": 1}, "set": {"lastType": "$event.type"}},
+      {"when": {"not": {"exists": "$.permit"}},
+       "default": {"submitted": 0}, "add": {"events": 1}, "set": {"lastType": "$event.type"}}] } }
+$$);
 
--- Per organisational unit. Domestic declarations name none: their key is NULL, so they do not concern this query.
+-- Per organisational unit. Domestic declarations name none: their key is missing, so they do not concern this query. A member of
+-- "entities" is named by the event.
+SELECT readmodel.define_query('units', 'log', spec => $$
+{ "key": "$.unit",
+  "on": {
+    "Declaration SUBMITTED by EMPLOYEE":
+      {"add": {"events": 1, "entities[$event.metadata.entity]": 1, "submitted": "$.amount"},
+       "set": {"last": "$event.occurredAt"}},
+    "*":
+      {"default": {"submitted": 0}, "add": {"events": 1, "entities[$event.metadata.entity]": 1},
+       "set": {"last": "$event.occurredAt"}} } }
+$$);
+
+-- The same by a function, in PL/pgSQL: for what a spec cannot say.
 CREATE FUNCTION log.unit(state jsonb, event jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
@@ -33,4 +48,4 @@ BEGIN
         'submitted', submitted);
 END $$;
 
-SELECT readmodel.define_query('units', 'log', 'log.unit(jsonb, jsonb)', key => $$data->>'unit'$$);
+SELECT readmodel.define_query('units-by-function', 'log', 'log.unit(jsonb, jsonb)', key => $$data->>'unit'$$);

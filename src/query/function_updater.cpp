@@ -1,0 +1,179 @@
+#include "query/function_updater.hpp"
+
+#include "pg/progress_watch.hpp"
+#include "query/event_document.hpp"
+#include "worker/worker_process.hpp"
+
+namespace query
+{
+
+namespace
+{
+
+// Moves when the catalog row of any function or type changes.
+uint64 function_change_count = 0;
+
+void on_function_change(Datum, int, uint32)
+{
+    function_change_count++;
+}
+
+uint64 function_changes()
+{
+    static bool registered = false;
+    if (!registered)
+    {
+        pg::call(
+            []
+            {
+                CacheRegisterSyscacheCallback(PROCOID, on_function_change, 0);
+                CacheRegisterSyscacheCallback(TYPEOID, on_function_change, 0);
+            });
+        registered = true;
+    }
+    return function_change_count;
+}
+
+} // namespace
+
+FunctionUpdater::UpdaterRow FunctionUpdater::updater_row(Oid updater)
+{
+    return pg::call(
+        [&]
+        {
+            UpdaterRow row;
+            HeapTuple const tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(updater));
+            if (HeapTupleIsValid(tuple))
+            {
+                row.xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+                row.tid = tuple->t_self;
+                ReleaseSysCache(tuple);
+            }
+            return row;
+        });
+}
+
+void FunctionUpdater::accept()
+{
+    pg::call([] { AcceptInvalidationMessages(); });
+    accepted = updater_row(generation.definition.updater_oid);
+}
+
+bool FunctionUpdater::unchanged() const
+{
+    pg::call([] { AcceptInvalidationMessages(); });
+    const UpdaterRow now = updater_row(generation.definition.updater_oid);
+    return TransactionIdIsValid(now.xmin) && now.xmin == accepted.xmin &&
+           ItemPointerEquals(const_cast<ItemPointer>(&now.tid), const_cast<ItemPointer>(&accepted.tid));
+}
+
+void FunctionUpdater::select(const source::EventPage &page, const MaybePosition &cursor, bool, PassOverPage &pass)
+{
+    selected.clear();
+    const pg::InContext in(page_context.get());
+    const Definition &definition = generation.definition;
+    const uint64 changes = function_changes();
+    if (!key || key_compiled_at != changes)
+    {
+        key.reset();
+        key.emplace(definition.key_expression, definition.key_type, definition.key_is_array);
+        key_compiled_at = changes;
+    }
+    const std::span<const Position> positions = page.positions();
+    pg::call(
+        [&]
+        {
+            for (pass.at = 0; pass.at < positions.size(); pass.at++)
+            {
+                if (cursor && positions[pass.at] <= *cursor)
+                    continue;
+                const EventValues &event = page.event(pass.at);
+                if (!wanted(event))
+                    continue;
+                MemoryContextReset(event_context.get());
+                MemoryContext const previous = MemoryContextSwitchTo(event_context.get());
+                const KeyExpression::Keys keys = key->evaluate(event);
+                MemoryContextSwitchTo(previous);
+                if (keys.count == 0)
+                    continue;
+                const std::size_t first = selected_entries.size();
+                bool counted = false;
+                for (int i = 0; i < keys.count; i++)
+                {
+                    const std::string_view id = id_bytes(definition.key_type, keys.values[i]);
+                    const bool owned = share.owns(id);
+                    counted |= owned && i == 0;
+                    if (owned)
+                        selected_entries.push_back(&cache.at(id));
+                }
+                if (selected_entries.size() > first)
+                    selected.push_back({pass.at, first, selected_entries.size() - first, counted});
+                CHECK_FOR_INTERRUPTS();
+            }
+        });
+}
+
+// Calls the updater for each selected event, in order.
+void FunctionUpdater::apply(const source::EventPage &page, PassOverPage &pass)
+{
+    const pg::InContext in(page_context.get());
+    FmgrInfo updater;
+    pg::call([&] { fmgr_info_cxt(generation.definition.updater_oid, &updater, page_context.get()); });
+    const Oid collation = InvalidOid;
+    pg::call(
+        [&]
+        {
+            LOCAL_FCINFO(call, 2);
+            InitFunctionCallInfoData(*call, &updater, 2, collation, nullptr, nullptr);
+            for (const Selected &event : selected)
+            {
+                pass.at = event.index;
+                if (worker::WorkerProcess::should_leave_page())
+                {
+                    pass.left = true;
+                    return;
+                }
+                CHECK_FOR_INTERRUPTS();
+                MemoryContextReset(event_context.get());
+                MemoryContext const previous = MemoryContextSwitchTo(event_context.get());
+                const Datum document = event_document(page.event(event.index));
+                const Position position = page.positions()[event.index];
+
+                // All instances of the event change, or none: results are kept aside until the last one is there.
+                struct varlena **const results =
+                    static_cast<struct varlena **>(palloc0(event.count * sizeof(struct varlena *)));
+                for (size_t i = 0; i < event.count; i++)
+                {
+                    const CachedState &state = selected_entries[event.first + i]->second;
+                    // The lane is stale, which its compare-and-set will tell, or somebody has set the checkpoint back.
+                    if (unlikely(state.exists && state.position >= position))
+                        ereport(ERROR,
+                                (errcode(ERRCODE_DATA_CORRUPTED),
+                                 errmsg("the event at position %lld is in a state already, which is at position %lld",
+                                        static_cast<long long>(position), static_cast<long long>(state.position)),
+                                 errhint("The checkpoint or the states were changed by hand. Rebuild the query.")));
+                    call->args[0].isnull = !state.exists;
+                    call->args[0].value = state.exists ? PointerGetDatum(state.document.data()) : 0;
+                    call->args[1].isnull = false;
+                    call->args[1].value = document;
+                    call->isnull = false;
+                    const Datum result = FunctionCallInvoke(call);
+                    results[i] = call->isnull ? nullptr : PG_DETOAST_DATUM(result);
+                }
+                for (size_t i = 0; i < event.count; i++)
+                {
+                    StateCache::Entry &entry = *selected_entries[event.first + i];
+                    const std::string_view result =
+                        results[i] ? std::string_view(reinterpret_cast<const char *>(results[i]), VARSIZE(results[i]))
+                                   : std::string_view();
+                    if (result != entry.second.document)
+                        cache.change(entry, result, position);
+                }
+                MemoryContextSwitchTo(previous);
+                pass.applied += event.counted ? 1 : 0;
+                pg::ProgressWatch::done();
+            }
+        });
+}
+
+} // namespace query

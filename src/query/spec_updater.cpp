@@ -1,0 +1,261 @@
+#include "query/spec_updater.hpp"
+
+#include "pg/progress_watch.hpp"
+#include "query/event_document.hpp"
+#include "query/parse_spec.hpp"
+#include "worker/worker_process.hpp"
+
+namespace query
+{
+
+namespace
+{
+
+// Runs f() with the fold library's errors as PostgreSQL's.
+template <class F>
+void told_as_postgres(F &&f)
+{
+    try
+    {
+        f();
+    }
+    catch (const fold::UpdaterError &error)
+    {
+        throw pg::Error(error.limit ? ERRCODE_PROGRAM_LIMIT_EXCEEDED : ERRCODE_INVALID_PARAMETER_VALUE, error.what());
+    }
+    catch (const fold::LimitError &error)
+    {
+        throw pg::Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED, error.what());
+    }
+}
+
+std::string_view view_of(Datum datum)
+{
+    const text *const value = DatumGetTextPP(datum);
+    return {VARDATA_ANY(value), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(value))};
+}
+
+fold::View text_view(std::string_view text)
+{
+    fold::View view;
+    if (text.data())
+    {
+        view.kind = fold::Kind::text;
+        view.text = text;
+    }
+    return view;
+}
+
+} // namespace
+
+SpecUpdater::SpecUpdater(const Generation &generation_, StateCache &cache_, InstanceShare share_)
+    : PageUpdater(generation_, cache_, share_),
+      spec(parse_spec(*generation_.definition.spec)),
+      updater(spec)
+{
+    if (spec.uses_aliases())
+        aliases.emplace(generation_, share_.number);
+}
+
+// Raises as PostgreSQL does.
+SpecUpdater::Selected SpecUpdater::unpack(const EventValues &event, std::size_t index) const
+{
+    Selected one{};
+    one.index = index;
+    if (!event.nulls[column_type])
+        one.type = view_of(event.values[column_type]);
+    if (spec.reads_data() && !event.nulls[column_data])
+        one.data = DatumGetJsonbP(event.values[column_data]);
+    if (spec.reads_metadata() && !event.nulls[column_metadata])
+        one.metadata = DatumGetJsonbP(event.values[column_metadata]);
+    if (spec.reads_stream() && !event.nulls[column_stream])
+        one.stream = view_of(event.values[column_stream]);
+    if (spec.reads_occurred_at() && !event.nulls[column_occurred_at])
+        one.occurred_at = rfc3339(DatumGetTimestampTz(event.values[column_occurred_at]));
+    return one;
+}
+
+fold::Event SpecUpdater::event_of(const Selected &one, Position at) const
+{
+    fold::Event event;
+    event.reader = &reader;
+    event.position = at;
+    event.type = text_view(one.type);
+    event.stream = text_view(one.stream);
+    event.occurred_at = text_view(one.occurred_at);
+    if (one.data)
+        event.data = root_of(one.data);
+    if (one.metadata)
+        event.metadata = root_of(one.metadata);
+    return event;
+}
+
+void SpecUpdater::select(const source::EventPage &page, const MaybePosition &cursor, bool complete, PassOverPage &pass)
+{
+    selected.clear();
+    names.clear();
+    all_in_cache = complete;
+    {
+        const pg::InContext in(page_context.get());
+        const std::span<const Position> positions = page.positions();
+        pg::call(
+            [&]
+            {
+                for (pass.at = 0; pass.at < positions.size(); pass.at++)
+                {
+                    if (cursor && positions[pass.at] <= *cursor)
+                        continue;
+                    const EventValues &event = page.event(pass.at);
+                    if (wanted(event))
+                        selected.push_back(unpack(event, pass.at));
+                }
+            });
+    }
+    // Otherwise apply() meets only states that are in the cache, or do not exist.
+    if (!complete)
+        collect_keys(page, pass);
+}
+
+// Keeps the events that have a key, and names their instances.
+void SpecUpdater::collect_keys(const source::EventPage &page, PassOverPage &pass)
+{
+    class KeyCollector : public fold::Collector
+    {
+    public:
+        explicit KeyCollector(SpecUpdater &owner_) : owner(owner_) {}
+        void id(std::string_view id) override
+        {
+            const bool owned = owner.share.owns(id);
+            if (owned)
+                owner.selected_entries.push_back(&owner.cache.at(id));
+            found |= owned || owner.aliases; // a lane keeps the aliases of the instances of others, too
+        }
+        void alias(std::string_view alias) override
+        {
+            owner.names.emplace_back(alias);
+            found = true;
+        }
+
+        SpecUpdater &owner;
+        bool found = false;
+    } collector(*this);
+
+    std::size_t kept = 0;
+    try
+    {
+        told_as_postgres(
+            [&]
+            {
+                for (const Selected &one : selected)
+                {
+                    pass.at = one.index;
+                    collector.found = false;
+                    updater.collect(event_of(one, page.positions()[one.index]), collector);
+                    if (collector.found)
+                        selected[kept++] = one;
+                }
+            });
+    }
+    catch (...)
+    {
+        selected.resize(kept); // the events before it are applied
+        throw;
+    }
+    selected.resize(kept);
+    pass.at = page.size();
+}
+
+void SpecUpdater::load_references(bool complete)
+{
+    if (!aliases)
+        return;
+    aliases->load(names, complete);
+    for (const std::string &name : names)
+        if (const std::optional<std::string_view> id = aliases->find(name); id && share.owns(*id))
+            selected_entries.push_back(&cache.at(*id));
+}
+
+void SpecUpdater::apply(const source::EventPage &page, PassOverPage &pass)
+{
+    told_as_postgres(
+        [&]
+        {
+            for (const Selected &one : selected)
+            {
+                pass.at = one.index;
+                if (worker::WorkerProcess::should_leave_page())
+                {
+                    pass.left = true;
+                    return;
+                }
+                pg::check_for_interrupts();
+                position = page.positions()[one.index];
+                concerned = counted = false;
+                updater.apply(event_of(one, position), *this, changes);
+                for (fold::Instance *const changed : changes.instances)
+                    cache.changed(*static_cast<CachedState *>(changed)->entry, position);
+                cache.resized(changes.bytes);
+                pass.applied += counted ? 1 : 0;
+                pg::ProgressWatch::done();
+            }
+        });
+}
+
+fold::Instance *SpecUpdater::instance(std::string_view id)
+{
+    // Of the shares that an event concerns, the one with its first instance counts it.
+    const bool owned = share.owns(id);
+    const bool first = !std::exchange(concerned, true);
+    counted |= owned && first;
+    if (!owned)
+        return nullptr;
+    CachedState &state = cache.at(id).second;
+    // The lane is stale, which its compare-and-set will tell, or somebody has set the checkpoint back.
+    if (unlikely(state.exists && state.position >= position))
+        throw pg::Error(ERRCODE_DATA_CORRUPTED, "the event at position " + std::to_string(position) +
+                                                    " is in a state already, which is at position " +
+                                                    std::to_string(state.position))
+            .hint("The checkpoint or the states were changed by hand. Rebuild the query.");
+    READMODEL_CHECK(state.known || all_in_cache);
+    state.known = true;
+    return &state;
+}
+
+std::optional<std::string> SpecUpdater::alias(std::string_view alias)
+{
+    const std::optional<std::string_view> id = aliases->find(alias);
+    if (!id)
+        return std::nullopt;
+    return std::string(*id);
+}
+
+void SpecUpdater::remember(std::string_view alias, std::string_view id)
+{
+    aliases->remember(alias, id);
+}
+
+void SpecUpdater::forget_aliases_of(std::string_view id)
+{
+    if (aliases)
+        aliases->forget_aliases_of(id);
+}
+
+void SpecUpdater::write()
+{
+    if (aliases)
+        aliases->write();
+}
+
+void SpecUpdater::written(bool)
+{
+    if (aliases)
+        aliases->written();
+}
+
+void SpecUpdater::forget()
+{
+    if (aliases)
+        aliases->forget();
+}
+
+} // namespace query

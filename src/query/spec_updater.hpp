@@ -1,0 +1,63 @@
+// A declarative updater: a spec that the fold library applies to the trees in the cache.
+#pragma once
+
+#include "query/alias_store.hpp"
+#include "query/jsonb_reader.hpp"
+#include "query/page_updater.hpp"
+
+namespace query
+{
+
+class SpecUpdater : public PageUpdater, private fold::Host
+{
+public:
+    SpecUpdater(const Generation &generation, StateCache &cache, InstanceShare share);
+
+    void select(const source::EventPage &page, const MaybePosition &cursor, bool complete, PassOverPage &pass) override;
+    bool empty() const override { return selected.empty(); }
+    std::size_t first() const override { return selected.front().index; }
+    void load_references(bool complete) override;
+    void apply(const source::EventPage &page, PassOverPage &pass) override;
+
+    void write() override;
+    void written(bool keep) override;
+    void forget() override;
+    bool dirty() const override { return aliases && aliases->dirty(); }
+    std::size_t bytes() const override { return aliases ? aliases->bytes() : 0; }
+
+private:
+    // An event of a type that the spec covers, its columns unpacked: nothing of PostgreSQL is called while it is read.
+    struct Selected
+    {
+        std::size_t index; // in the page
+        const Jsonb *data; // null: SQL's NULL, or not read
+        const Jsonb *metadata;
+        std::string_view type; // null: SQL's NULL; so are these
+        std::string_view stream;
+        std::string_view occurred_at;
+    };
+
+    Selected unpack(const EventValues &event, std::size_t index) const;
+    fold::Event event_of(const Selected &one, Position position) const;
+    void collect_keys(const source::EventPage &page, PassOverPage &pass);
+
+    // The fold library's way to the states.
+    fold::Instance *instance(std::string_view id) override;
+    std::optional<std::string> alias(std::string_view alias) override;
+    void remember(std::string_view alias, std::string_view id) override;
+    void forget_aliases_of(std::string_view id) override;
+
+    fold::Spec spec;
+    fold::Updater updater;
+    JsonbReader reader;
+    std::optional<AliasStore> aliases; // of a spec that uses them
+    std::vector<Selected> selected;
+    std::vector<std::string> names; // of aliases that the page follows
+    bool all_in_cache = false;      // what is not in the cache does not exist
+    Position position = 0;          // of the event in hand
+    bool concerned = false;         // it concerns an instance ..
+    bool counted = false;           // .. and is counted here
+    fold::Changes changes;
+};
+
+} // namespace query
