@@ -113,6 +113,11 @@ bool CatchUp::load()
                     continue;
                 if (const std::optional<pg::Error> fault = query::check_generation(generation, *config))
                     throw pg::Error(*fault);
+                if (!generation.shares.empty())
+                    throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                                    "query " + pg::shown(query.name) + " is rebuilt by several lanes")
+                        .detail("Each of them folds a part of the instances; a session cannot do their work.")
+                        .hint("Call it again when they are done: readmodel.status() shows how far they are.");
                 // Accepted first, compared then: what is replaced in between is noticed here or before the fold.
                 Member &member = lane->add(std::move(generation));
                 member.fold.accept_updater();

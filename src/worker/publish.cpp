@@ -29,7 +29,9 @@ void publish(const Member &member, Assignment assignment, bool moved)
             return;
         slot->worker_pid = MyProcPid;
         slot->assignment = assignment;
-        slot->advances.record(member.stored, member.unflushed_events > 0 ? member.stored : member.cursor);
+        // How far the shares of a rebuild are, the catalog says: where the last of them is.
+        if (!member.share)
+            slot->advances.record(member.stored, member.unflushed_events > 0 ? member.stored : member.cursor);
         slot->advanced_at = GetCurrentTimestamp();
         slot->events_applied = member.applied;
         slot->events_per_second = member.rate.per_second();

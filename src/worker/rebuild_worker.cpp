@@ -7,12 +7,16 @@
 //
 // A crash goes on from the last flush: the lane's slot stays, and the launcher starts another worker for it.
 //
+// A rebuild that is split has a lane for each share (query/share.hpp): up to the position where they all end, and what is handed over
+// then is the generation, by the last of them.
+//
 // A generation that cannot go on for now (its table is locked, the disk is full) is set aside: it leaves the lane in memory, so that
 // the others go on, but stays assigned to it, and is taken up again after a while.
 
 #include "pg/locks.hpp"
 #include "pg/log.hpp"
 #include "pg/transaction.hpp"
+#include "query/alias_store.hpp"
 #include "query/generation_check.hpp"
 #include "settings.hpp"
 #include "source/source_watch.hpp"
@@ -49,8 +53,9 @@ private:
     bool load();
     void work();
     bool fold_page(const MaybePosition &settled);
-    void flush();
+    void flush(bool finished = false);
     bool flush_due() const;
+    MaybePosition settled_position() const;
     bool far_from_settled(Position settled) const;
     void set_aside(Member &member);
     void set_aside_those_that_are_locked();
@@ -74,6 +79,9 @@ private:
 
     WorkerProcess &process;
     uint64 number;
+    int32 split_generation = 0; // the lane has one share of this generation, and nothing else
+    int32 share = 0;
+    bool merged = false; // and it was the last that came to its end
     std::optional<source::EventSource> config;
     std::unique_ptr<Lane> lane;
     TimestampTz flushed_at = 0;
@@ -89,12 +97,13 @@ private:
 };
 
 // The generations that are assigned to the lane now.
-std::vector<int32> assigned(uint64 number)
+std::vector<int32> assigned(uint64 number, int32 split_generation)
 {
     std::vector<int32> ids;
     const SharedLock lock(LW_SHARED);
     for (const GenerationSlot &slot : shared()->generations)
-        if (slot.database == MyDatabaseId && slot.lane == number &&
+        if (slot.database == MyDatabaseId &&
+            (split_generation != 0 ? slot.generation_id == split_generation : slot.lane == number) &&
             (slot.assignment == Assignment::rebuild_wanted || slot.assignment == Assignment::rebuild))
             ids.push_back(slot.generation_id);
     return ids;
@@ -120,7 +129,7 @@ bool RebuildWorker::load()
     process.enter_transaction();
     auto snapshot = std::make_unique<pg::FreshSnapshot>();
     bool left_some = false;
-    const std::vector<int32> ids = assigned(number);
+    const std::vector<int32> ids = assigned(number, split_generation);
     std::erase_if(waiting,
                   [&](const auto &aside) { return std::find(ids.begin(), ids.end(), aside.first) == ids.end(); });
     const TimestampTz now = GetCurrentTimestamp();
@@ -136,6 +145,9 @@ bool RebuildWorker::load()
             waiting.erase(id);
             continue;
         }
+        const query::Share *const part = split_generation != 0 ? found->unfinished_share(share) : nullptr;
+        if (split_generation != 0 ? !part : !found->shares.empty())
+            continue; // finished, or split meanwhile: other lanes have it
         const auto aside = waiting.find(id);
         if (aside != waiting.end() && aside->second.retry_at > now)
             continue;
@@ -165,7 +177,7 @@ bool RebuildWorker::load()
             continue;
         }
         // The updater is accepted first and compared then: what is replaced in between is noticed here or before the fold.
-        Member &member = lane->add(*found);
+        Member &member = lane->add(*found, part ? std::optional(*part) : std::nullopt);
         member.fold.accept_updater();
         if (!query::definition_unchanged(*found))
         {
@@ -187,6 +199,14 @@ bool RebuildWorker::load()
 
 void RebuildWorker::run()
 {
+    {
+        const SharedLock lock(LW_SHARED);
+        if (const RebuildSlot *const slot = find_rebuild(number))
+        {
+            split_generation = slot->generation_id;
+            share = slot->share;
+        }
+    }
     while (!process.stop_requested())
     {
         flushing = false;
@@ -275,9 +295,20 @@ void RebuildWorker::wait_for_retry()
     }
 }
 
+// Up to where the lane reads.
+MaybePosition RebuildWorker::settled_position() const
+{
+    if (split_generation != 0)
+        return lane->members().front()->share->up_to;
+    const std::optional<SourceSlot> slot = source_snapshot(config->id);
+    return slot ? slot->settled.get() : std::nullopt;
+}
+
 // More than a page was settled since `settled` was read: the tail need not work that off.
 bool RebuildWorker::far_from_settled(Position settled) const
 {
+    if (split_generation != 0)
+        return false;
     const std::optional<SourceSlot> slot = source_snapshot(config->id);
     const MaybePosition now = slot ? slot->settled.get() : std::nullopt;
     return now && *now > settled && *now - settled > settings::batch_size;
@@ -295,8 +326,7 @@ void RebuildWorker::work()
             leave_those_that_stopped();
             return; // dropped, paused, failed by an operator, or to be taken up again: look
         }
-        const std::optional<SourceSlot> slot = source_snapshot(config->id);
-        const MaybePosition settled = slot ? slot->settled.get() : std::nullopt;
+        const MaybePosition settled = settled_position();
         if (!settled)
         {
             wake_tail();
@@ -306,7 +336,7 @@ void RebuildWorker::work()
         const bool done = fold_page(settled) && !far_from_settled(*settled);
         set_aside_those_that_are_locked();
         if (done || flush_due())
-            flush();
+            flush(done);
         leave_those_that_stopped();
         if (lane->empty())
             return;
@@ -348,23 +378,32 @@ bool RebuildWorker::flush_due() const
            std::any_of(waiting.begin(), waiting.end(), [](const auto &aside) { return aside.second.retry_at == 0; });
 }
 
-void RebuildWorker::flush()
+// `finished`: the lane has come to its end, and nothing stands still.
+void RebuildWorker::flush(bool finished)
 {
     if (flush_alone || !waiting.empty())
         lane->flush_one_by_one();
     flushing = true;
+    bool was_last = false;
     {
         pg::Transaction transaction;
         process.enter_transaction();
         {
             const pg::Spi spi;
             lane->flush(true);
+            if (finished && split_generation != 0 && !lane->empty() && !lane->stopped())
+            {
+                was_last = query::finish_share(split_generation, share);
+                if (was_last)
+                    query::merge_aliases(lane->members().front()->generation);
+            }
         }
         FAULT_POINT(before_commit);
         transaction.commit();
     }
     FAULT_POINT(after_commit);
     flushing = flush_alone = false;
+    merged = was_last;
     lane->committed(lane->bytes() < static_cast<size_t>(settings::state_cache) * 1024);
     flushed_at = GetCurrentTimestamp();
     FAULT_POINT(before_publish);
@@ -433,8 +472,10 @@ void RebuildWorker::leave_those_that_stopped()
 void RebuildWorker::hand_over()
 {
     FAULT_POINT(before_hand_over);
-    for (const auto &member : lane->members())
-        assign(member->generation.id, Assignment::handed_over);
+    // Of a split generation there is nothing to hand over before all shares are finished.
+    if (split_generation == 0 || merged)
+        for (const auto &member : lane->members())
+            assign(member->generation.id, Assignment::handed_over);
     lane->members().clear();
     announce_now();
 }
@@ -445,6 +486,15 @@ void RebuildWorker::end_lane()
         const SharedLock lock(LW_EXCLUSIVE);
         if (RebuildSlot *const slot = find_rebuild(number))
             slot->database = InvalidOid;
+        // Another lane of the same generation may still run: it is the one that moves it now.
+        if (GenerationSlot *const slot = find_generation(MyDatabaseId, split_generation);
+            split_generation != 0 && slot && slot->worker_pid == MyProcPid)
+        {
+            slot->worker_pid = 0;
+            for (const RebuildSlot &other : shared()->rebuilds)
+                if (other.database == MyDatabaseId && other.generation_id == split_generation && other.pid != 0)
+                    slot->worker_pid = other.pid;
+        }
     }
     announce_now();
 }

@@ -136,7 +136,7 @@ RebuildSlot *find_rebuild(uint64 lane) noexcept
         segment->rebuilds, [&](const RebuildSlot &s) { return s.lane == lane; }, false);
 }
 
-RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept
+RebuildSlot *make_rebuild(Oid database, int32 source_id, int32 generation_id, int32 share) noexcept
 {
     RebuildSlot *const slot = find(
         segment->rebuilds, [](const RebuildSlot &) { return false; }, true);
@@ -149,7 +149,17 @@ RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept
     slot->wanted_since = GetCurrentTimestamp();
     slot->database = database;
     slot->source_id = source_id;
+    slot->generation_id = generation_id;
+    slot->share = share;
     return slot;
+}
+
+RebuildSlot *find_rebuild_of_share(Oid database, int32 generation_id, int32 share) noexcept
+{
+    for (RebuildSlot &slot : segment->rebuilds)
+        if (slot.database == database && slot.generation_id == generation_id && slot.share == share)
+            return &slot;
+    return nullptr;
 }
 
 void forget_unused_rebuilds(Oid database) noexcept
@@ -158,13 +168,15 @@ void forget_unused_rebuilds(Oid database) noexcept
     {
         if (rebuild.database != database || rebuild.pid != 0 || rebuild.starting)
             continue;
-        const bool used = std::any_of(std::begin(segment->generations), std::end(segment->generations),
-                                      [&](const GenerationSlot &slot)
-                                      {
-                                          return slot.database == database && slot.lane == rebuild.lane &&
-                                                 (slot.assignment == Assignment::rebuild_wanted ||
-                                                  slot.assignment == Assignment::rebuild);
-                                      });
+        const bool used = std::any_of(
+            std::begin(segment->generations), std::end(segment->generations),
+            [&](const GenerationSlot &slot)
+            {
+                return slot.database == database &&
+                       (rebuild.generation_id != 0 ? slot.generation_id == rebuild.generation_id
+                                                   : slot.lane == rebuild.lane) &&
+                       (slot.assignment == Assignment::rebuild_wanted || slot.assignment == Assignment::rebuild);
+            });
         if (!used)
             rebuild.database = InvalidOid;
     }

@@ -126,6 +126,9 @@ struct RebuildSlot
     Oid database; // InvalidOid: unused
     int32 source_id;
     uint64 lane; // a number that no other lane had since the server started
+    int32
+        generation_id; // of a rebuild that is split: this lane has `share` of it, and nothing else; 0: any generations
+    int32 share;
     uint64 incarnation;
     TimestampTz wanted_since;
     pid_t pid;     // 0: not running
@@ -180,7 +183,10 @@ GenerationSlot *find_generation(Oid database, int32 generation_id, bool create =
 RebuildSlot *find_rebuild(uint64 lane) noexcept;
 
 // A new rebuild lane; nullptr: no room.
-RebuildSlot *make_rebuild(Oid database, int32 source_id) noexcept;
+RebuildSlot *make_rebuild(Oid database, int32 source_id, int32 generation_id = 0, int32 share = 0) noexcept;
+
+// The lane of a share; nullptr: there is none.
+RebuildSlot *find_rebuild_of_share(Oid database, int32 generation_id, int32 share) noexcept;
 
 // Frees the rebuild lanes of a database that no worker has taken up and no generation belongs to any more: only a worker that
 // runs frees its own. For the tail worker, which makes them; call with the lock held exclusively.

@@ -2,6 +2,7 @@
 
 #include "pg/transaction.hpp"
 #include "query/generation_check.hpp"
+#include "query/parse_spec.hpp"
 #include "settings.hpp"
 #include "source/position_floor.hpp"
 #include "worker/adoption.hpp"
@@ -18,6 +19,16 @@ namespace
 // A generation that is further behind than this many pages gets a lane of its own: the tail writes states with every batch, a
 // rebuild as seldom as it can.
 constexpr int pages_behind = 10;
+
+// Into how many shares the rebuild of a generation is to be split.
+int shares_of_rebuild(const query::Generation &generation)
+{
+    if (generation.checkpoint || generation.parallel == 1 || settings::max_rebuild_workers < 2)
+        return 1;
+    if (generation.definition.spec && !query::parse_spec(*generation.definition.spec).splittable())
+        return 1;
+    return generation.parallel;
+}
 
 } // namespace
 
@@ -43,8 +54,8 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
         MaybePosition edge;
         for (const query::Generation &generation : generations)
             // One that failed may have been built before the sequence went backwards.
-            if (generation.source_id == config.id && !generation.failed && source::before(edge, generation.checkpoint))
-                edge = generation.checkpoint;
+            if (generation.source_id == config.id && !generation.failed && source::before(edge, generation.furthest()))
+                edge = generation.furthest();
         auto tail = std::make_unique<TailSource>(std::move(config),
                                                  same_numbers ? old->settled : source::SettledPosition(edge));
         if (old)
@@ -172,7 +183,8 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
                     assignment = Assignment::none; // the lane ended without it
             }
         }
-        if (assignment == Assignment::rebuild || assignment == Assignment::rebuild_wanted)
+        if (generation.shares.empty() &&
+            (assignment == Assignment::rebuild || assignment == Assignment::rebuild_wanted))
             continue;
         if (const std::optional<pg::Error> fault = query::check_generation(generation, tail.config))
         {
@@ -180,8 +192,8 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
             reload_at = in_ms(1000);
             continue;
         }
-        if (OidIsValid(tail.config.sequence) && generation.checkpoint &&
-            pg::sequence_last_drawn(tail.config.sequence) < *generation.checkpoint)
+        const MaybePosition furthest = generation.furthest();
+        if (OidIsValid(tail.config.sequence) && furthest && pg::sequence_last_drawn(tail.config.sequence) < *furthest)
         {
             record_rewound(tail, generation);
             continue;
@@ -193,9 +205,19 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
                 "the updater was changed after this generation was defined; readmodel.define_query() starts a new one");
             continue;
         }
+        if (!generation.shares.empty())
+        {
+            assign_shares(tail, generation);
+            continue;
+        }
         if (!far_behind(tail, generation, assignment == Assignment::handed_over))
         {
             adopt(tail, std::move(generation));
+            continue;
+        }
+        if (const int shares = shares_of_rebuild(generation); shares > 1)
+        {
+            split(tail, generation, shares);
             continue;
         }
         // New generations that start together share one lane, one pass over the log.
@@ -223,6 +245,58 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
     {
         tail.settle_at = 0; // the lane is to see how far it may go
         wake_launcher();
+    }
+}
+
+// The lanes begin with the next reload, which sees that this is committed.
+void TailWorker::split(TailSource &tail, const query::Generation &generation, int shares)
+{
+    if (!tail.settled.edge())
+    {
+        tail.settle_at = 0; // how far they go is to be settled first
+        reload_at = in_ms(shortest_retry_ms);
+        return;
+    }
+    const pg::FreshSnapshot snapshot;
+    const pg::Spi spi;
+    query::split_rebuild(generation.id, shares, *tail.settled.edge());
+    reload_wanted = true;
+}
+
+// Sees to it that every share that is not finished has a lane.
+void TailWorker::assign_shares(const TailSource &tail, const query::Generation &generation)
+{
+    const SharedLock lock(LW_EXCLUSIVE);
+    GenerationSlot *const slot = find_generation(MyDatabaseId, generation.id, true);
+    if (!slot)
+        return;
+    bool first = true;
+    for (const query::Share &share : generation.shares)
+    {
+        if (share.finished)
+            continue;
+        RebuildSlot *rebuild = find_rebuild_of_share(MyDatabaseId, generation.id, share.number);
+        if (!rebuild)
+        {
+            rebuild = make_rebuild(MyDatabaseId, tail.config.id, generation.id, share.number);
+            if (!rebuild)
+            {
+                slot->block = Block::transient;
+                reload_at = in_ms(1000);
+                return;
+            }
+            wake_launcher();
+        }
+        if (std::exchange(first, false))
+            slot->lane = rebuild->lane;
+    }
+    if (slot->assignment != Assignment::rebuild)
+    {
+        slot->assignment = Assignment::rebuild_wanted;
+        slot->reached = false;
+        slot->required.set(std::nullopt);
+        slot->worker_pid = 0;
+        slot->block = Block::none;
     }
 }
 

@@ -43,7 +43,7 @@ bool TailWorker::rewound(TailSource &tail)
 
 void TailWorker::record_rewound(const TailSource &tail, const query::Generation &generation)
 {
-    query::record_failure(generation.id, "source_rewound", generation.checkpoint, "",
+    query::record_failure(generation.id, "source_rewound", generation.furthest(), "",
                           "the sequence of source " + pg::shown(tail.config.name) +
                               " went back before a position that was applied");
 }
@@ -62,7 +62,7 @@ void TailWorker::fail_source(TailSource &tail)
         const std::optional<GenerationSlot> slot = generation_snapshot(generation.id);
         const bool rebuilding =
             slot && (slot->assignment == Assignment::rebuild || slot->assignment == Assignment::rebuild_wanted);
-        if (generation.checkpoint || rebuilding)
+        if (generation.furthest() || rebuilding)
             record_rewound(tail, generation);
     }
 }
@@ -97,7 +97,7 @@ void TailWorker::probe_dead_holes(TailSource &tail)
             for (const query::Generation &generation : generations)
                 // One that has failed before it came there will read it.
                 if (generation.source_id == tail.config.id &&
-                    !(generation.failed && source::before(generation.checkpoint, late)))
+                    !(generation.failed && source::before(generation.furthest(), late)))
                     query::record_failure(generation.id, "late_event", late, "",
                                           "an event appeared at position " + std::to_string(*late) +
                                               ", which had been passed over");

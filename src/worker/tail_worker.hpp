@@ -74,6 +74,8 @@ private:
     void adopt_sources(std::vector<source::EventSource> loaded);
     void assign(TailSource &tail, std::vector<query::Generation> &wanted);
     bool far_behind(TailSource &tail, const query::Generation &generation, bool handed_over);
+    void split(TailSource &tail, const query::Generation &generation, int shares);
+    void assign_shares(const TailSource &tail, const query::Generation &generation);
     void adopt(TailSource &tail, query::Generation generation);
     void forget_slots_of_dropped();
 
