@@ -49,7 +49,7 @@ std::unique_ptr<PageUpdater> make_updater(const Generation &generation, StateCac
 Fold::Fold(const Generation &generation_, bool fresh, InstanceShare share)
     : generation(generation_),
       cache(generation_.definition.spec ? StateForm::trees : StateForm::documents),
-      store(generation_),
+      store(generation_, fresh && share.count > 1), // the other shares fill the table meanwhile
       updater(make_updater(generation_, cache, share)),
       complete(fresh)
 {

@@ -51,6 +51,16 @@ Datum id_datum(KeyType type, std::string_view bytes)
     return Int64GetDatum(value);
 }
 
+bool id_before(KeyType type, std::string_view a, std::string_view b)
+{
+    if (type != KeyType::bigint)
+        return a < b;
+    std::array<int64, 2> values;
+    std::memcpy(&values[0], a.data(), sizeof values[0]);
+    std::memcpy(&values[1], b.data(), sizeof values[1]);
+    return values[0] < values[1];
+}
+
 StateCache::Entry &StateCache::at(std::string_view id)
 {
     lookup.assign(id);
@@ -110,13 +120,22 @@ void StateCache::fill(Entry &entry, std::string_view document, Position position
     state.known = state.stored = true;
 }
 
-std::string_view StateCache::document_of(const Entry &entry, std::string &scratch) const
+Datum StateCache::document_of(const Entry &entry) const
 {
     if (form == StateForm::documents)
-        return entry.second.document;
+        return PointerGetDatum(entry.second.document.data());
     scratch.clear();
-    encode_jsonb(entry.second.state, scratch);
-    return scratch;
+    try
+    {
+        encode_jsonb(entry.second.state, scratch);
+    }
+    catch (const fold::LimitError &error)
+    {
+        throw pg::Error(ERRCODE_PROGRAM_LIMIT_EXCEEDED, error.what());
+    }
+    void *const document = palloc(scratch.size());
+    std::memcpy(document, scratch.data(), scratch.size());
+    return PointerGetDatum(document);
 }
 
 std::int64_t StateCache::instance_change() const

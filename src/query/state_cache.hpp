@@ -13,6 +13,8 @@ namespace query
 std::string_view id_bytes(KeyType type, Datum key);
 // The Datum of such bytes, allocated in CurrentMemoryContext where it is by reference.
 Datum id_datum(KeyType type, std::string_view bytes);
+// The order of ids in the primary key.
+bool id_before(KeyType type, std::string_view a, std::string_view b);
 
 // `exists` says whether there is such an instance. What it holds is in `document`, or in `state` where the cache holds trees.
 struct CachedState : fold::Instance
@@ -22,6 +24,7 @@ struct CachedState : fold::Instance
     bool known = false;    // it was looked up, or cannot exist
     bool stored = false;   // the table has a row for it
     bool dirty = false;
+    ItemPointerData tid = {{0, 0}, 0}; // where the table has its row, as of the last look; not valid: nobody knows
     std::pair<const std::string, CachedState> *entry = nullptr; // in the cache
 };
 
@@ -56,8 +59,13 @@ public:
 
     size_t bytes() const { return used; }
     size_t size() const { return map.size(); }
-    // The document of a state that exists, for the table: `scratch` is where a tree's is written.
-    std::string_view document_of(const Entry &entry, std::string &scratch) const;
+    // The document of a state that exists, for the table: a tree's is allocated in CurrentMemoryContext.
+    Datum document_of(const Entry &entry) const;
+    // About how many bytes it has.
+    static std::size_t document_size(const Entry &entry)
+    {
+        return std::max(entry.second.document.size(), entry.second.bytes);
+    }
     const std::vector<Entry *> &dirty_entries() const { return dirty; }
     // How many instances the table will have more once the dirty entries are written.
     std::int64_t instance_change() const;
@@ -73,6 +81,7 @@ private:
     std::vector<Entry *> dirty;
     size_t used = 0;
     std::string lookup;
+    mutable std::string scratch; // of documents that are written
 };
 
 } // namespace query

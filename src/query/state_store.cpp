@@ -2,6 +2,7 @@
 
 #include "pg/memory.hpp"
 #include "pg/transaction.hpp"
+#include "query/state_rows.hpp"
 
 namespace query
 {
@@ -81,8 +82,9 @@ void expect_rows(const pg::Rows &rows, size_t expected, const std::string &table
 
 } // namespace
 
-StateStore::StateStore(const Generation &generation)
+StateStore::StateStore(const Generation &generation, bool alone_)
     : name(table_name(generation)),
+      table(generation.state_table),
       owner(generation.owner),
       key_type(generation.definition.key_type),
       load_statement("SELECT id, state, position FROM " + name + " WHERE id = ANY ($1)"),
@@ -92,7 +94,8 @@ StateStore::StateStore(const Generation &generation)
                        " pg_catalog.unnest($2), pg_catalog.unnest($3)) AS changed (id, state, position)"
                        " ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, position = EXCLUDED.position,"
                        " updated_at = EXCLUDED.updated_at WHERE stored.position < EXCLUDED.position"),
-      remove_statement("DELETE FROM " + name + " WHERE id = ANY ($1)")
+      remove_statement("DELETE FROM " + name + " WHERE id = ANY ($1)"),
+      alone(alone_)
 {
 }
 
@@ -103,6 +106,12 @@ void StateStore::load(std::span<StateCache::Entry *const> entries, StateCache &c
     const pg::AsUser as_owner(owner, true);
     pg::set_local("search_path", "pg_catalog, pg_temp");
     pg::set_local("row_security", "off");
+    if (load_rows(table, key_type, entries, cache))
+    {
+        for (StateCache::Entry *const entry : entries)
+            entry->second.known = true;
+        return;
+    }
     plan_with_the_index();
     const pg::OwnedContext scratch(CurrentMemoryContext, "pg_readmodel state ids");
     for (size_t from = 0; from < entries.size(); from += portion_rows)
@@ -150,15 +159,16 @@ void StateStore::upsert(std::span<StateCache::Entry *const> entries, const State
     {
         const pg::InContext in(scratch.get());
         std::vector<Datum> ids = ids_of(entries, key_type);
-        std::deque<std::string> texts; // of trees
         std::vector<Datum> documents;
         std::vector<Datum> positions;
+        pg::call(
+            [&]
+            {
+                for (const StateCache::Entry *const entry : entries)
+                    documents.push_back(cache.document_of(*entry));
+            });
         for (const StateCache::Entry *const entry : entries)
-        {
-            texts.emplace_back();
-            documents.push_back(PointerGetDatum(cache.document_of(*entry, texts.back()).data()));
             positions.push_back(Int64GetDatum(entry->second.position));
-        }
         args.add(array_type_oid(key_type), ids_array(ids, key_type));
         args.add(JSONBARRAYOID, as_array(documents, JSONBOID, -1, false, TYPALIGN_INT));
         args.add(INT8ARRAYOID, as_array(positions, INT8OID, 8, true, TYPALIGN_DOUBLE));
@@ -195,25 +205,29 @@ void StateStore::write(const StateCache &cache)
     if (written.empty() && removed.empty())
         return;
 
-    // In the order of the primary key: the index is then walked once, and two writers cannot deadlock.
-    const auto by_id = [](const StateCache::Entry *a, const StateCache::Entry *b) { return a->first < b->first; };
+    // In the order of the primary key: the index is then walked once.
+    const auto by_id = [this](const StateCache::Entry *a, const StateCache::Entry *b)
+    { return id_before(key_type, a->first, b->first); };
     std::sort(written.begin(), written.end(), by_id);
     std::sort(removed.begin(), removed.end(), by_id);
 
     const pg::AsUser as_owner(owner, true);
     pg::set_local("search_path", "pg_catalog, pg_temp");
     pg::set_local("row_security", "off");
-    const std::span<StateCache::Entry *const> rows(written);
+    std::vector<StateCache::Entry *> left;
+    const bool all_left = !write_rows(table, key_type, cache, written, alone, left);
+    const std::span<StateCache::Entry *const> rows(all_left ? written : left);
+    for (StateCache::Entry *const entry : rows)
+        ItemPointerSetInvalid(&entry->second.tid);
+    for (StateCache::Entry *const entry : removed)
+        ItemPointerSetInvalid(&entry->second.tid);
     size_t from = 0;
     while (from < rows.size())
     {
         size_t to = from;
         size_t bytes = 0;
         while (to < rows.size() && to - from < portion_rows && bytes < portion_bytes)
-        {
-            const CachedState &state = rows[to++]->second;
-            bytes += std::max(state.document.size(), state.bytes);
-        }
+            bytes += StateCache::document_size(*rows[to++]);
         upsert(rows.subspan(from, to - from), cache);
         from = to;
     }

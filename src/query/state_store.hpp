@@ -12,12 +12,13 @@ namespace query
 class StateStore
 {
 public:
-    explicit StateStore(const Generation &generation);
+    // `alone`: the table has no row of any instance that is stored here.
+    StateStore(const Generation &generation, bool alone);
 
     // Looks up the entries that are not known yet.
     void load(std::span<StateCache::Entry *const> entries, StateCache &cache);
 
-    // Writes the dirty entries; each row only forward. The caller has moved the checkpoint in this transaction, so nobody else
+    // Writes the dirty entries, or throws; each row only forward. The caller has moved the checkpoint in this transaction, so nobody else
     // writes here; he calls cache.flushed() once it has committed.
     void write(const StateCache &cache);
 
@@ -26,11 +27,13 @@ private:
     void remove(std::span<StateCache::Entry *const> entries);
 
     std::string name; // in messages
+    Oid table;
     Oid owner;
     KeyType key_type;
     pg::Statement load_statement;
     pg::Statement upsert_statement;
     pg::Statement remove_statement;
+    bool alone; // it had none, or was empty when this object first wrote to it
 };
 
 } // namespace query
