@@ -49,7 +49,8 @@ public:
 
     bool string(std::string &text) override
     {
-        check(text);
+        if (has_nul(text))
+            throw JsonError(pointer(), "a text contains \\u0000");
         return add(Value::text(text));
     }
     bool binary(Json::binary_t &) override { return false; }
@@ -61,7 +62,8 @@ public:
 
     bool key(std::string &name) override
     {
-        check(name);
+        if (has_nul(name))
+            throw JsonError(pointer(1), "a member's name contains \\u0000");
         if (open_ones.back().value.find(name))
         {
             open_ones.back().name = name;
@@ -73,8 +75,10 @@ public:
 
     bool parse_error(std::size_t position, const std::string &, const nlohmann::detail::exception &error) override
     {
-        std::string what =
-            error.what(); // [json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..
+        constexpr int number_overflow = 406;
+        if (error.id == number_overflow)
+            throw JsonError(pointer(), "a number has more than 4932 digits before the point");
+        std::string what = error.what(); // [json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..
         if (const std::size_t end = what.find("] "); end != std::string::npos)
             what.erase(0, end + 2);
         throw JsonError("", "no JSON at byte " + std::to_string(position) + ": " + what);
@@ -87,19 +91,19 @@ private:
         std::string name; // of the member that is being read
     };
 
-    std::string pointer() const
+    // Of what is being read, or of what it is in.
+    std::string pointer(std::size_t without = 0) const
     {
         std::string result;
-        for (const Open &open : open_ones)
+        for (std::size_t i = 0; i + without < open_ones.size(); ++i)
+        {
+            const Open &open = open_ones[i];
             append_pointer(result, open.value.is(Kind::object) ? open.name : std::to_string(open.value.size()));
+        }
         return result;
     }
 
-    void check(const std::string &text) const
-    {
-        if (text.find('\0') != std::string::npos)
-            throw JsonError(pointer(), "a text contains \\u0000");
-    }
+    static bool has_nul(const std::string &text) { return text.find('\0') != std::string::npos; }
 
     bool open(Value container)
     {

@@ -64,7 +64,7 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
         if (word.size() > candidate.size() + farthest)
             continue;
         const std::size_t changes = distance(word, candidate);
-        if (changes < best_distance && 2 * changes < candidate.size())
+        if (changes < best_distance && 2 * changes < std::max(word.size(), candidate.size()))
         {
             best = candidate;
             best_distance = changes;

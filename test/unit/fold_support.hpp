@@ -22,7 +22,8 @@ namespace fold_test
 class TestEvent
 {
 public:
-    explicit TestEvent(std::string_view json) : document(fold::parse_json(json))
+    // An event may be nested deeper than a state.
+    explicit TestEvent(std::string_view json) : document(fold::parse_json(json, 2 * fold::max_depth))
     {
         event.reader = &fold::TreeReader::get();
         event.data = part("data");
