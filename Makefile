@@ -8,6 +8,7 @@
 #   make torture     writers, kills and changes of every kind at once, judged by an oracle (SECONDS=60, SEED=n, PLAN=1, KEEP=1)
 #   make demo        the main job, shown on a throw-away server (KEEP=1 leaves it up, EVENTS=file.csv[.gz] uses that log)
 #   make bench       the figures, with their baselines (SCALE=0.1 for a short run)
+#   make micro-bench how long values, paths and folding take by themselves, without a server
 #   make packages    only installs the packages
 #   make format, make lint
 #
@@ -16,7 +17,7 @@
 PG_CONFIG ?= $(or $(wildcard /usr/lib/postgresql/15/bin/pg_config),pg_config)
 
 # These work before PostgreSQL is installed, so nothing below their branch may ask pg_config anything.
-OWN_GOALS := check check-long check-asan check-valgrind torture demo bench packages format lint
+OWN_GOALS := check check-long check-asan check-valgrind torture demo bench micro-bench packages format lint
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -29,7 +30,7 @@ export TORTURE_SECONDS := $(SECONDS)
 .NOTPARALLEL:
 
 packages:
-	@test/tools/packages.sh build test lint
+	@test/tools/packages.sh build test lint bench
 
 check:
 	@test/tools/packages.sh build test
@@ -59,6 +60,12 @@ demo:
 bench:
 	@test/tools/packages.sh build
 	@bench/bench.sh
+
+micro-bench:
+	@test/tools/packages.sh build bench
+	@cmake -S . -B build/micro -DCMAKE_BUILD_TYPE=Release >/dev/null
+	@cmake --build build/micro --target micro_bench -j 2 >/dev/null
+	@build/micro/micro_bench
 
 format:
 	@test/tools/packages.sh lint

@@ -78,7 +78,8 @@ public:
         constexpr int number_overflow = 406;
         if (error.id == number_overflow)
             throw JsonError(pointer(), "a number has more than 4932 digits before the point");
-        std::string what = error.what(); // [json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..
+        std::string what =
+            error.what(); // [json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..
         if (const std::size_t end = what.find("] "); end != std::string::npos)
             what.erase(0, end + 2);
         throw JsonError("", "no JSON at byte " + std::to_string(position) + ": " + what);

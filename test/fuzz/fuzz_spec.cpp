@@ -17,7 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     }
     catch (const fold::SpecError &error)
     {
-        if ((!error.pointer.empty() && error.pointer.front() != '/') || error.detail.empty() || error.detail.back() != '.')
+        if ((!error.pointer.empty() && error.pointer.front() != '/') || error.detail.empty() ||
+            error.detail.back() != '.')
             std::abort();
     }
     return 0;

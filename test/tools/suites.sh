@@ -2,7 +2,7 @@
 # The suites, for a script that has sourced throwaway-server.sh, made a server and installed the extension for it.
 #
 #   run_suites SUITE..   runs these, prints what each runner says and the differences of what failed, and fails if any did or
-#                        if there was nothing to run. Suites: unit, regress, isolation, model, tap, faults, torture. The server is started
+#                        if there was nothing to run. Suites: unit, fuzz, regress, isolation, model, tap, faults, torture. The server is started
 #                        for the suites that need it.
 #   server_survived      fails, and shows why, if the log of the current server tells of a crash
 #
@@ -20,6 +20,28 @@ run_unit()
     cmake --build "$build" --target unit_tests -j "$(nproc)" >"$TA_DIR/cmake.log" 2>&1 ||
         { cat "$TA_DIR/cmake.log"; return 1; }
     ctest --test-dir "$build" --output-on-failure --no-tests=error
+}
+
+# Some seconds of each fuzz target with clang's sanitizers; FUZZ_SECONDS for longer, FUZZ_SEED to see the same again. What
+# crashes it is kept in build/fuzz.
+run_fuzz()
+{
+    local build=$TA_TOP/build/fuzz target corpus seconds=${FUZZ_SECONDS:-5} seed=${FUZZ_SEED:-$RANDOM} options
+    cmake -S "$TA_TOP" -B "$build" -DPG_CONFIG="$PG_CONFIG" -DFUZZ=ON -DCMAKE_CXX_COMPILER=clang++ >"$TA_DIR/cmake.log" &&
+        cmake --build "$build" --target fuzz_spec fuzz_fold -j "$(nproc)" >>"$TA_DIR/cmake.log" 2>&1 ||
+        { cat "$TA_DIR/cmake.log"; return 1; }
+    for target in fuzz_spec fuzz_fold; do
+        corpus=$TA_DIR/corpus-$target
+        mkdir -p "$corpus"
+        options=(-max_total_time="$seconds" -seed="$seed" -max_len=1000 -timeout=20 -artifact_prefix="$build/$target-")
+        if [ "$target" = fuzz_spec ]; then
+            options+=(-dict="$TA_TOP/test/fuzz/spec.dict")
+        fi
+        echo "$target, $seconds s, seed $seed"
+        "$build/$target" "${options[@]}" "$corpus" "$TA_TOP/test/fuzz/specs" >"$TA_DIR/$target.log" 2>&1 ||
+            { tail -n 60 "$TA_DIR/$target.log"; return 1; }
+        grep -E '^Done [1-9][0-9]+ runs' "$TA_DIR/$target.log" || { tail -n 20 "$TA_DIR/$target.log"; return 1; }
+    done
 }
 
 # A worker that crashes takes the server through a restart, which a test can outlive without noticing.
@@ -145,13 +167,14 @@ present()
 {
     case $1 in
         unit) compgen -G "$TA_TOP/test/unit/*.cpp" ;;
+        fuzz) compgen -G "$TA_TOP/test/fuzz/*.cpp" ;;
         regress) compgen -G "$TA_TOP/sql/*.sql" ;;
         isolation) compgen -G "$TA_TOP/test/isolation/specs/*.spec" ;;
         model) compgen -G "$TA_TOP/test/model/*.pml" ;;
         tap) compgen -G "$TA_TOP/test/t/*.pl" ;;
         faults) compgen -G "$TA_TOP/test/faults/*.pl" ;;
         torture) compgen -G "$TA_TOP/test/torture/*.pl" ;;
-        *) echo "unknown suite \"$1\": TESTS takes unit, regress, isolation, model, tap, faults, torture" >&2; exit 2 ;;
+        *) echo "unknown suite \"$1\": TESTS takes unit, fuzz, regress, isolation, model, tap, faults, torture" >&2; exit 2 ;;
     esac >/dev/null
 }
 

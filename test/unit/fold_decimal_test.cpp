@@ -94,7 +94,8 @@ TEST(Decimal, PrintsAsNumericDoes)
         {"123456789012345678901234567890123456789012345678901234567890.12345678901234567890",
          "123456789012345678901234567890123456789012345678901234567890.12345678901234567890"},
         {"1e40", "10000000000000000000000000000000000000000"},
-        {"0.00000000000000000000000000000000000000000000000001", "0.00000000000000000000000000000000000000000000000001"},
+        {"0.00000000000000000000000000000000000000000000000001",
+         "0.00000000000000000000000000000000000000000000000001"},
     };
     for (const auto &[text, printed] : cases)
         EXPECT_EQ(number(text).text(), printed) << text;
@@ -102,7 +103,8 @@ TEST(Decimal, PrintsAsNumericDoes)
 
 TEST(Decimal, RefusesWhatIsNoJsonNumber)
 {
-    for (const char *text : {"", "-", "+1", "01", "-01", ".5", "5.", "1e", "1e+", "0x1", "1 ", " 1", "NaN", "Infinity", "1.2.3"})
+    for (const char *text :
+         {"", "-", "+1", "01", "-01", ".5", "5.", "1e", "1e+", "0x1", "1 ", " 1", "NaN", "Infinity", "1.2.3"})
         EXPECT_FALSE(Decimal::parse(text)) << text;
 }
 
@@ -188,7 +190,8 @@ TEST(Decimal, GoesThroughBase10000)
               "9 + 17 141 1834 6046 9231 7316 8730 3715 8841 572 7000 /1");
     // A numeric's digits can end before its scale, and after the point of a number that has none.
     EXPECT_EQ(Decimal::from_base10000(std::array<std::int16_t, 1>{1}, 2, false, 6).text(), "100000000.000000");
-    EXPECT_EQ(Decimal::from_base10000(std::array<std::int16_t, 1>{5}, 100, true, 0).text(), "-5" + std::string(400, '0'));
+    EXPECT_EQ(Decimal::from_base10000(std::array<std::int16_t, 1>{5}, 100, true, 0).text(),
+              "-5" + std::string(400, '0'));
 }
 
 TEST(Decimal, AgreesWithIntegersOfAnySize)

@@ -71,7 +71,8 @@ Spec accepted(std::string_view step)
 
 INSTANTIATE_TEST_SUITE_P(
     Spec, SpecFaults,
-    testing::Values(Fault{"", "", "no JSON"}, Fault{"{", "", "no JSON"}, Fault{"[]", "", R"(Found an empty array. A spec is an object)"},
+    testing::Values(Fault{"", "", "no JSON"}, Fault{"{", "", "no JSON"},
+                    Fault{"[]", "", R"(Found an empty array. A spec is an object)"},
                     Fault{"5", "", "Found the number 5."}, Fault{"{}", "", R"(The member "on" is missing.)"},
                     Fault{R"({"on":{"E":"delete"}})", "", R"(The member "key" is missing.)"},
                     Fault{R"({"key":"$.a","onn":{}})", "/onn", R"(A spec has no members but "key" or "on".)",
@@ -95,56 +96,59 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Operations, SpecFaults,
-    testing::Values(Fault{STEP(R"({"delete":false})"), "/on/E/delete", R"("delete" is true.)"},
-                    Fault{STEP(R"({"delete":{"a":1}})"), "/on/E/delete", R"("delete" is true.)"},
-                    Fault{STEP(R"({"unset":5})"), "/on/E/unset", "a target or a list of targets"},
-                    Fault{STEP(R"({"unset":{"a":1}})"), "/on/E/unset", "a target or a list of targets"},
-                    Fault{STEP(R"({"unset":["a",5]})"), "/on/E/unset/1", "a target or a list of targets"},
-                    Fault{STEP(R"({"unset":["a","b."]})"), "/on/E/unset/1", "a name"},
-                    Fault{STEP(R"({"keep":{"a":-1}})"), "/on/E/keep/a", "Found the number -1. \"keep\" has a whole number"},
-                    Fault{STEP(R"({"keep":{"a":1.5}})"), "/on/E/keep/a", "whole number"},
-                    Fault{STEP(R"({"keep":{"a":2147483648}})"), "/on/E/keep/a", "whole number"},
-                    Fault{STEP(R"({"keep":{"a":"$.n"}})"), "/on/E/keep/a", R"(Found "$.n".)"},
-                    Fault{STEP(R"({"upsert":{"l":{"set":{"a":1}}}})"), "/on/E/upsert/l", R"(The member "where" is missing.)"},
-                    Fault{STEP(R"({"upsert":{"l":{"where":{}}}})"), "/on/E/upsert/l/where", "at least one member"},
-                    Fault{STEP(R"({"upsert":{"l":{"where":{"a":1},"sett":{}}}})"), "/on/E/upsert/l/sett", "Found the member",
-                          R"(Perhaps you meant "set".)"},
-                    Fault{STEP(R"({"upsert":{"l":{"where":{"a":1},"set":[]}}})"), "/on/E/upsert/l/set", "an object of names"},
-                    Fault{STEP(R"({"upsert":{"l":[]}})"), "/on/E/upsert/l", "\"upsert\" has"},
-                    Fault{STEP(R"({"remove":{"l":{"where":{"a":1},"set":{}}}})"), "/on/E/remove/l/set", "Found the member"},
-                    Fault{STEP(R"({"remove":{"l":{"where":{"a":"$x"}}}})"), "/on/E/remove/l/where/a", "begins with",
-                          R"(Perhaps you meant "$.x".)"},
-                    Fault{STEP(R"({"add":{"a":"amount"}})"), "/on/E/add/a", R"("add" takes a number)",
-                          R"(A path begins with "$": perhaps you meant "$.amount".)"},
-                    Fault{STEP(R"({"add":{"a":[1]}})"), "/on/E/add/a", R"("add" takes a number)"},
-                    Fault{STEP(R"({"max":{"a":true}})"), "/on/E/max/a", R"("max" takes a number, a text)"},
-                    Fault{STEP(R"({"merge":{"a":["$.b"]}})"), "/on/E/merge/a", R"("merge" takes an object)"}));
+    testing::Values(
+        Fault{STEP(R"({"delete":false})"), "/on/E/delete", R"("delete" is true.)"},
+        Fault{STEP(R"({"delete":{"a":1}})"), "/on/E/delete", R"("delete" is true.)"},
+        Fault{STEP(R"({"unset":5})"), "/on/E/unset", "a target or a list of targets"},
+        Fault{STEP(R"({"unset":{"a":1}})"), "/on/E/unset", "a target or a list of targets"},
+        Fault{STEP(R"({"unset":["a",5]})"), "/on/E/unset/1", "a target or a list of targets"},
+        Fault{STEP(R"({"unset":["a","b."]})"), "/on/E/unset/1", "a name"},
+        Fault{STEP(R"({"keep":{"a":-1}})"), "/on/E/keep/a", "Found the number -1. \"keep\" has a whole number"},
+        Fault{STEP(R"({"keep":{"a":1.5}})"), "/on/E/keep/a", "whole number"},
+        Fault{STEP(R"({"keep":{"a":2147483648}})"), "/on/E/keep/a", "whole number"},
+        Fault{STEP(R"({"keep":{"a":"$.n"}})"), "/on/E/keep/a", R"(Found "$.n".)"},
+        Fault{STEP(R"({"upsert":{"l":{"set":{"a":1}}}})"), "/on/E/upsert/l", R"(The member "where" is missing.)"},
+        Fault{STEP(R"({"upsert":{"l":{"where":{}}}})"), "/on/E/upsert/l/where", "at least one member"},
+        Fault{STEP(R"({"upsert":{"l":{"where":{"a":1},"sett":{}}}})"), "/on/E/upsert/l/sett", "Found the member",
+              R"(Perhaps you meant "set".)"},
+        Fault{STEP(R"({"upsert":{"l":{"where":{"a":1},"set":[]}}})"), "/on/E/upsert/l/set", "an object of names"},
+        Fault{STEP(R"({"upsert":{"l":[]}})"), "/on/E/upsert/l", "\"upsert\" has"},
+        Fault{STEP(R"({"remove":{"l":{"where":{"a":1},"set":{}}}})"), "/on/E/remove/l/set", "Found the member"},
+        Fault{STEP(R"({"remove":{"l":{"where":{"a":"$x"}}}})"), "/on/E/remove/l/where/a", "begins with",
+              R"(Perhaps you meant "$.x".)"},
+        Fault{STEP(R"({"add":{"a":"amount"}})"), "/on/E/add/a", R"("add" takes a number)",
+              R"(A path begins with "$": perhaps you meant "$.amount".)"},
+        Fault{STEP(R"({"add":{"a":[1]}})"), "/on/E/add/a", R"("add" takes a number)"},
+        Fault{STEP(R"({"max":{"a":true}})"), "/on/E/max/a", R"("max" takes a number, a text)"},
+        Fault{STEP(R"({"merge":{"a":["$.b"]}})"), "/on/E/merge/a", R"("merge" takes an object)"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Paths, SpecFaults,
-    testing::Values(Fault{VALUE(R"("$x.y")"), "/on/E/set/a", "a path begins with", R"(Perhaps you meant "$.x.y".)"},
-                    Fault{VALUE(R"("$stat.y")"), "/on/E/set/a", "a path begins with", R"(Perhaps you meant "$state".)"},
-                    Fault{VALUE(R"("$5")"), "/on/E/set/a", "\".\", \"[\" or the end is expected at byte 2.",
-                          R"(A text that begins with "$" is written with "$$".)"},
-                    Fault{VALUE(R"("$.")"), "/on/E/set/a", "a name"}, Fault{VALUE(R"("$.a b")"), "/on/E/set/a", "at byte 4."},
-                    Fault{VALUE(R"("$.a-b")"), "/on/E/set/a", "at byte 4."}, Fault{VALUE(R"("$.1a")"), "/on/E/set/a", "a name"},
-                    Fault{VALUE(R"("$.a[")"), "/on/E/set/a", "an index or \"*\" is expected at its end."},
-                    Fault{VALUE(R"("$.a[-1]")"), "/on/E/set/a", "an index"}, Fault{VALUE(R"("$.a[01]")"), "/on/E/set/a", "leading zeros"},
-                    Fault{VALUE(R"("$.a[99999999999999999999]")"), "/on/E/set/a", "at most 2147483647"},
-                    Fault{VALUE(R"("$.a[1")"), "/on/E/set/a", "\"]\" is expected"},
-                    Fault{VALUE(R"("$.a[b]")"), "/on/E/set/a", "an index", R"(Members are written .name or ."any name".)"},
-                    Fault{VALUE(R"("$.\"a")"), "/on/E/set/a", "a closing double quote"},
-                    Fault{VALUE(R"("$.\"\\q\"")"), "/on/E/set/a", "JSON's escapes"},
-                    Fault{VALUE(R"("$.\"\\u00g0\"")"), "/on/E/set/a", "a hexadecimal digit"},
-                    Fault{VALUE(R"("$.\"\\u0000\"")"), "/on/E/set/a", "\\u0000"},
-                    Fault{VALUE(R"("$.\"\\ud800\"")"), "/on/E/set/a", "surrogate"},
-                    Fault{VALUE(R"("$.\"\\udc00\"")"), "/on/E/set/a", "surrogate"},
-                    Fault{VALUE(R"("$event")"), "/on/E/set/a", "a member of \"$event\""},
-                    Fault{VALUE(R"("$event.typ")"), "/on/E/set/a", "\"$event\" has the members", R"(Perhaps you meant "type".)"},
-                    Fault{VALUE(R"("$event.type.x")"), "/on/E/set/a", "nothing within"},
-                    Fault{VALUE(R"("$event[0]")"), "/on/E/set/a", "a member of \"$event\""},
-                    Fault{VALUE(R"("$item.x")"), "/on/E/set/a", "\"$item\" is there only where"},
-                    Fault{VALUE(R"([{"b":"$item"}])"), "/on/E/set/a/0/b", "\"$item\" is there only where"}));
+    testing::Values(
+        Fault{VALUE(R"("$x.y")"), "/on/E/set/a", "a path begins with", R"(Perhaps you meant "$.x.y".)"},
+        Fault{VALUE(R"("$stat.y")"), "/on/E/set/a", "a path begins with", R"(Perhaps you meant "$state".)"},
+        Fault{VALUE(R"("$5")"), "/on/E/set/a", "\".\", \"[\" or the end is expected at byte 2.",
+              R"(A text that begins with "$" is written with "$$".)"},
+        Fault{VALUE(R"("$.")"), "/on/E/set/a", "a name"}, Fault{VALUE(R"("$.a b")"), "/on/E/set/a", "at byte 4."},
+        Fault{VALUE(R"("$.a-b")"), "/on/E/set/a", "at byte 4."}, Fault{VALUE(R"("$.1a")"), "/on/E/set/a", "a name"},
+        Fault{VALUE(R"("$.a[")"), "/on/E/set/a", "an index or \"*\" is expected at its end."},
+        Fault{VALUE(R"("$.a[-1]")"), "/on/E/set/a", "an index"},
+        Fault{VALUE(R"("$.a[01]")"), "/on/E/set/a", "leading zeros"},
+        Fault{VALUE(R"("$.a[99999999999999999999]")"), "/on/E/set/a", "at most 2147483647"},
+        Fault{VALUE(R"("$.a[1")"), "/on/E/set/a", "\"]\" is expected"},
+        Fault{VALUE(R"("$.a[b]")"), "/on/E/set/a", "an index", R"(Members are written .name or ."any name".)"},
+        Fault{VALUE(R"("$.\"a")"), "/on/E/set/a", "a closing double quote"},
+        Fault{VALUE(R"("$.\"\\q\"")"), "/on/E/set/a", "JSON's escapes"},
+        Fault{VALUE(R"("$.\"\\u00g0\"")"), "/on/E/set/a", "a hexadecimal digit"},
+        Fault{VALUE(R"("$.\"\\u0000\"")"), "/on/E/set/a", "\\u0000"},
+        Fault{VALUE(R"("$.\"\\ud800\"")"), "/on/E/set/a", "surrogate"},
+        Fault{VALUE(R"("$.\"\\udc00\"")"), "/on/E/set/a", "surrogate"},
+        Fault{VALUE(R"("$event")"), "/on/E/set/a", "a member of \"$event\""},
+        Fault{VALUE(R"("$event.typ")"), "/on/E/set/a", "\"$event\" has the members", R"(Perhaps you meant "type".)"},
+        Fault{VALUE(R"("$event.type.x")"), "/on/E/set/a", "nothing within"},
+        Fault{VALUE(R"("$event[0]")"), "/on/E/set/a", "a member of \"$event\""},
+        Fault{VALUE(R"("$item.x")"), "/on/E/set/a", "\"$item\" is there only where"},
+        Fault{VALUE(R"([{"b":"$item"}])"), "/on/E/set/a/0/b", "\"$item\" is there only where"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Targets, SpecFaults,
@@ -155,54 +159,58 @@ INSTANTIATE_TEST_SUITE_P(
                     Fault{TARGET("a[$.b"), "/on/E/set/a[$.b", "\"]\" is expected at its end."},
                     Fault{TARGET("a[$.b[*]]"), "/on/E/set/a[$.b[*]]", "a member has one name"},
                     Fault{TARGET("a[$item.b]"), "/on/E/set/a[$item.b]", "\"$item\" is there only where"},
-                    Fault{TARGET("$.a"), "/on/E/set/$.a", "a name"}, Fault{TARGET("a b"), "/on/E/set/a b", "at byte 2."},
+                    Fault{TARGET("$.a"), "/on/E/set/$.a", "a name"},
+                    Fault{TARGET("a b"), "/on/E/set/a b", "at byte 2."},
                     Fault{TARGET("a.[$.b]"), "/on/E/set/a.[$.b]", "a name"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Conditions, SpecFaults,
-    testing::Values(Fault{WHEN("5"), "/on/E/when", "A condition is an object with one member"},
-                    Fault{WHEN("{}"), "/on/E/when", "A condition is an object with one member"},
-                    Fault{WHEN(R"({"equals":[1,2]})"), "/on/E/when/equals", "A condition has no members but"},
-                    Fault{WHEN(R"({"exist":"$.a"})"), "/on/E/when/exist", "A condition has no members but",
-                          R"(Perhaps you meant "exists".)"},
-                    Fault{WHEN(R"({"eq":[1,2],"ne":[1,2]})"), "/on/E/when", "Found 2 members.", R"(Use "and" or "or".)"},
-                    Fault{WHEN(R"({"exists":"a"})"), "/on/E/when/exists", "A path is a text that begins with \"$\".",
-                          R"(Perhaps you meant "$.a".)"},
-                    Fault{WHEN(R"({"exists":"$$a"})"), "/on/E/when/exists", "A path is a text that begins with \"$\"."},
-                    Fault{WHEN(R"({"exists":1})"), "/on/E/when/exists", "A path is a text that begins with \"$\"."},
-                    Fault{WHEN(R"({"eq":[1]})"), "/on/E/when/eq", "Found a list of 1. A comparison is a list of two values."},
-                    Fault{WHEN(R"({"lt":"$.a"})"), "/on/E/when/lt", "A comparison is a list of two values."},
-                    Fault{WHEN(R"({"in":["$.a"]})"), "/on/E/when/in", "Found a list of 1."},
-                    Fault{WHEN(R"({"in":["$.a",5]})"), "/on/E/when/in/1", "a list of values or a path"},
-                    Fault{WHEN(R"({"in":["$.a","b"]})"), "/on/E/when/in/1", "a list of values or a path"},
-                    Fault{WHEN(R"({"and":[]})"), "/on/E/when/and", "at least one condition"},
-                    Fault{WHEN(R"({"or":{}})"), "/on/E/when/or", "at least one condition"},
-                    Fault{WHEN(R"({"not":[{"exists":"$.a"}]})"), "/on/E/when/not", "A condition is an object"},
-                    Fault{WHEN(R"({"or":[{"not":{"eq":["$.a","$b"]}}]})"), "/on/E/when/or/0/not/eq/1", "a path begins with",
-                          R"(Perhaps you meant "$.b".)"}));
+    testing::Values(
+        Fault{WHEN("5"), "/on/E/when", "A condition is an object with one member"},
+        Fault{WHEN("{}"), "/on/E/when", "A condition is an object with one member"},
+        Fault{WHEN(R"({"equals":[1,2]})"), "/on/E/when/equals", "A condition has no members but"},
+        Fault{WHEN(R"({"exist":"$.a"})"), "/on/E/when/exist", "A condition has no members but",
+              R"(Perhaps you meant "exists".)"},
+        Fault{WHEN(R"({"eq":[1,2],"ne":[1,2]})"), "/on/E/when", "Found 2 members.", R"(Use "and" or "or".)"},
+        Fault{WHEN(R"({"exists":"a"})"), "/on/E/when/exists", "A path is a text that begins with \"$\".",
+              R"(Perhaps you meant "$.a".)"},
+        Fault{WHEN(R"({"exists":"$$a"})"), "/on/E/when/exists", "A path is a text that begins with \"$\"."},
+        Fault{WHEN(R"({"exists":1})"), "/on/E/when/exists", "A path is a text that begins with \"$\"."},
+        Fault{WHEN(R"({"eq":[1]})"), "/on/E/when/eq", "Found a list of 1. A comparison is a list of two values."},
+        Fault{WHEN(R"({"lt":"$.a"})"), "/on/E/when/lt", "A comparison is a list of two values."},
+        Fault{WHEN(R"({"in":["$.a"]})"), "/on/E/when/in", "Found a list of 1."},
+        Fault{WHEN(R"({"in":["$.a",5]})"), "/on/E/when/in/1", "a list of values or a path"},
+        Fault{WHEN(R"({"in":["$.a","b"]})"), "/on/E/when/in/1", "a list of values or a path"},
+        Fault{WHEN(R"({"and":[]})"), "/on/E/when/and", "at least one condition"},
+        Fault{WHEN(R"({"or":{}})"), "/on/E/when/or", "at least one condition"},
+        Fault{WHEN(R"({"not":[{"exists":"$.a"}]})"), "/on/E/when/not", "A condition is an object"},
+        Fault{WHEN(R"({"or":[{"not":{"eq":["$.a","$b"]}}]})"), "/on/E/when/or/0/not/eq/1", "a path begins with",
+              R"(Perhaps you meant "$.b".)"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Keys, SpecFaults,
-    testing::Values(Fault{KEY("null"), "/key", "Found null. A key is a path"}, Fault{KEY("true"), "/key", "A key is a path"},
-                    Fault{KEY("[]"), "/key", "A key is a path"}, Fault{KEY("{}"), "/key", "A key is a path"},
-                    Fault{KEY(R"("$.a[*]")"), "/key", "place for one"}, Fault{KEY(R"("$state.a")"), "/key", "\"$state\" is not there"},
-                    Fault{KEY(R"("$item.a")"), "/key", "\"$item\" is there only"},
-                    Fault{KEY(R"({"alias":"a"})"), "/key/alias", "A path is a text", R"(Perhaps you meant "$.a".)"},
-                    Fault{KEY(R"({"alias":"$.a[*]"})"), "/key/alias", "place for one"},
-                    Fault{KEY(R"({"alais":"$.a"})"), "/key/alais", "A key has no members but", R"(Perhaps you meant "alias".)"},
-                    Fault{KEY(R"({"alias":"$.a","x":1})"), "/key/x", "A key has no members but"},
-                    Fault{KEY(R"({"each":"$.a[*]"})"), "/key", R"(The member "key" is missing.)"},
-                    Fault{KEY(R"({"each":"$.a[*]","key":"$item.b","x":1})"), "/key/x", "has no members but"},
-                    Fault{KEY(R"({"each":"$item.a","key":"$item.b"})"), "/key/each", "\"$item\" is there only"},
-                    Fault{KEY(R"({"each":"$state.a","key":"$item.b"})"), "/key/each", "\"$state\" is not there"},
-                    Fault{KEY(R"({"each":"$.a","key":"$state.b"})"), "/key/key", "\"$state\" is not there"},
-                    Fault{KEY(R"({"each":"$.a","key":"$item.b[*]"})"), "/key/key", "place for one"},
-                    Fault{KEY(R"({"each":5,"key":"$item.b"})"), "/key/each", "A path is a text"},
-                    Fault{KEY(R"({"each":"$.a","key":{"each":"$item","key":"$item.b"}})"), "/key/key", "no \"each\" of its own"},
-                    Fault{STEP(R"({"key":5.5,"alias":"$.a[*]"})"), "/on/E/alias", "place for one"},
-                    Fault{STEP(R"({"alias":"$state.a"})"), "/on/E/alias", "\"$state\" is not there"},
-                    Fault{STEP(R"({"alias":5})"), "/on/E/alias", "A path is a text"},
-                    Fault{STEP(R"({"key":null,"set":{"a":1}})"), "/on/E/key", "A key is a path"}));
+    testing::Values(
+        Fault{KEY("null"), "/key", "Found null. A key is a path"}, Fault{KEY("true"), "/key", "A key is a path"},
+        Fault{KEY("[]"), "/key", "A key is a path"}, Fault{KEY("{}"), "/key", "A key is a path"},
+        Fault{KEY(R"("$.a[*]")"), "/key", "place for one"},
+        Fault{KEY(R"("$state.a")"), "/key", "\"$state\" is not there"},
+        Fault{KEY(R"("$item.a")"), "/key", "\"$item\" is there only"},
+        Fault{KEY(R"({"alias":"a"})"), "/key/alias", "A path is a text", R"(Perhaps you meant "$.a".)"},
+        Fault{KEY(R"({"alias":"$.a[*]"})"), "/key/alias", "place for one"},
+        Fault{KEY(R"({"alais":"$.a"})"), "/key/alais", "A key has no members but", R"(Perhaps you meant "alias".)"},
+        Fault{KEY(R"({"alias":"$.a","x":1})"), "/key/x", "A key has no members but"},
+        Fault{KEY(R"({"each":"$.a[*]"})"), "/key", R"(The member "key" is missing.)"},
+        Fault{KEY(R"({"each":"$.a[*]","key":"$item.b","x":1})"), "/key/x", "has no members but"},
+        Fault{KEY(R"({"each":"$item.a","key":"$item.b"})"), "/key/each", "\"$item\" is there only"},
+        Fault{KEY(R"({"each":"$state.a","key":"$item.b"})"), "/key/each", "\"$state\" is not there"},
+        Fault{KEY(R"({"each":"$.a","key":"$state.b"})"), "/key/key", "\"$state\" is not there"},
+        Fault{KEY(R"({"each":"$.a","key":"$item.b[*]"})"), "/key/key", "place for one"},
+        Fault{KEY(R"({"each":5,"key":"$item.b"})"), "/key/each", "A path is a text"},
+        Fault{KEY(R"({"each":"$.a","key":{"each":"$item","key":"$item.b"}})"), "/key/key", "no \"each\" of its own"},
+        Fault{STEP(R"({"key":5.5,"alias":"$.a[*]"})"), "/on/E/alias", "place for one"},
+        Fault{STEP(R"({"alias":"$state.a"})"), "/on/E/alias", "\"$state\" is not there"},
+        Fault{STEP(R"({"alias":5})"), "/on/E/alias", "A path is a text"},
+        Fault{STEP(R"({"key":null,"set":{"a":1}})"), "/on/E/key", "A key is a path"}));
 
 TEST(Spec, IsLimitedInItsDepth)
 {
@@ -225,13 +233,15 @@ TEST(Spec, IsLimitedInItsDepth)
 
 TEST(Spec, AcceptsWhatTheLanguageHas)
 {
-    for (const char *step :
-         {R"("delete")", R"(["delete",{"set":{"a":1}}])", R"({"alias":"$.a"})", R"({"set":{}})", R"({"unset":[]})",
-          R"({"set":{"a":"$","b":"$[0][*].x","c":"$.\"a b\".é_1$","d":"$event.metadata.a[0]","e":"$event.\"type\"","f":"$$x"}})",
-          R"({"set":{"\"a b\"":1,"a.\"\\u00e9\".b[$.c[0].\"x\"][$event.position].d":2,"[$.x]":3}})",
-          R"({"key":{"each":"$.a[*].b[*]","key":{"alias":"$item.x"}},"set":{"a":"$item","b[$item.c]":1},"alias":"$item.d"})",
-          R"({"key":{"each":"$.a","key":"constant"},"add":{"a":"$item"}})", R"({"key":5.50,"delete":true,"alias":"$.a"})",
-          R"({"when":{"in":["$.a",[]]},"keep":{"a":0,"b":1e1}})", R"({"add":{"a":null},"merge":{"a":{}},"min":{"a":"x"}})"})
+    for (
+        const char *step :
+        {R"("delete")", R"(["delete",{"set":{"a":1}}])", R"({"alias":"$.a"})", R"({"set":{}})", R"({"unset":[]})",
+         R"({"set":{"a":"$","b":"$[0][*].x","c":"$.\"a b\".é_1$","d":"$event.metadata.a[0]","e":"$event.\"type\"","f":"$$x"}})",
+         R"({"set":{"\"a b\"":1,"a.\"\\u00e9\".b[$.c[0].\"x\"][$event.position].d":2,"[$.x]":3}})",
+         R"({"key":{"each":"$.a[*].b[*]","key":{"alias":"$item.x"}},"set":{"a":"$item","b[$item.c]":1},"alias":"$item.d"})",
+         R"({"key":{"each":"$.a","key":"constant"},"add":{"a":"$item"}})",
+         R"({"key":5.50,"delete":true,"alias":"$.a"})", R"({"when":{"in":["$.a",[]]},"keep":{"a":0,"b":1e1}})",
+         R"({"add":{"a":null},"merge":{"a":{}},"min":{"a":"x"}})"})
         EXPECT_NO_THROW(accepted(step)) << step;
     // Each step has its own key: the spec needs none.
     EXPECT_NO_THROW(Spec::parse(R"({"on":{"E":{"key":"$.a","set":{"a":1}}}})"));
@@ -243,7 +253,8 @@ TEST(Spec, HasOneCanonicalForm)
     const Spec b = Spec::parse(R"({"key":"$.id","on":{"E":"delete","EE":{"set":{"a":100,"b":1.0}}}})");
     EXPECT_EQ(a.canonical(), R"({"on":{"E":"delete","EE":{"set":{"a":100,"b":1.0}}},"key":"$.id"})");
     EXPECT_EQ(a.canonical(), b.canonical());
-    EXPECT_NE(a.canonical(), Spec::parse(R"({"key":"$.id","on":{"E":"delete","EE":{"set":{"a":100,"b":1}}}})").canonical());
+    EXPECT_NE(a.canonical(),
+              Spec::parse(R"({"key":"$.id","on":{"E":"delete","EE":{"set":{"a":100,"b":1}}}})").canonical());
 }
 
 TEST(Spec, SaysWhatItReads)
@@ -253,14 +264,16 @@ TEST(Spec, SaysWhatItReads)
     EXPECT_TRUE(few.reads_data());
     EXPECT_FALSE(few.reads_metadata() || few.reads_occurred_at() || few.reads_stream() || few.uses_aliases());
 
-    const Spec all = Spec::parse(R"({"key":"$event.stream","on":{"*":{"set":{"a[$event.metadata.x]":"$event.occurredAt"}}}})");
+    const Spec all =
+        Spec::parse(R"({"key":"$event.stream","on":{"*":{"set":{"a[$event.metadata.x]":"$event.occurredAt"}}}})");
     EXPECT_EQ(all.event_types(), std::nullopt);
     EXPECT_TRUE(all.reads_metadata() && all.reads_occurred_at() && all.reads_stream());
     EXPECT_FALSE(all.reads_data());
 
     EXPECT_TRUE(accepted(R"({"alias":"$.a"})").uses_aliases());
     EXPECT_TRUE(accepted(R"({"key":{"alias":"$.a"},"set":{"a":1}})").uses_aliases());
-    EXPECT_TRUE(Spec::parse(R"({"key":"x","on":{"E":{"set":{"a":1},"when":{"exists":"$event.metadata"}}}})").reads_metadata());
+    EXPECT_TRUE(
+        Spec::parse(R"({"key":"x","on":{"E":{"set":{"a":1},"when":{"exists":"$event.metadata"}}}})").reads_metadata());
 }
 
 TEST(Words, FindsTheNearestOne)

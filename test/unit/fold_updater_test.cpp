@@ -65,7 +65,8 @@ TEST(Key, IsTextANumberOrNothing)
     EXPECT_EQ(fold_one(with_key(R"("$.id")"), R"({"id":1.50})"), "1.50 {\"n\":1}\n");
     EXPECT_EQ(fold_one(with_key(R"("$.id")"), R"({"id":null})"), "");
     EXPECT_EQ(fold_one(with_key(R"("$.id")"), R"({})"), "");
-    EXPECT_EQ(fold_one(with_key(R"("$.id")"), R"({"id":true})"), R"(the key "$.id" is a boolean, not text or a number)");
+    EXPECT_EQ(fold_one(with_key(R"("$.id")"), R"({"id":true})"),
+              R"(the key "$.id" is a boolean, not text or a number)");
     EXPECT_EQ(fold_one(with_key(R"("$.id")"), R"({"id":[]})"), R"(the key "$.id" is an array, not text or a number)");
     EXPECT_EQ(fold_one(with_key(R"("$.id")"), R"({"id":{}})"), R"(the key "$.id" is an object, not text or a number)");
     EXPECT_EQ(fold_one(with_key(R"("all")"), "{}"), "all {\"n\":1}\n");
@@ -76,11 +77,14 @@ TEST(Key, IsTextANumberOrNothing)
 TEST(Key, FansOutOverItems)
 {
     const std::string each = with_key(R"({"each":"$.l[*]","key":"$item.id"})");
-    EXPECT_EQ(fold_one(each, R"({"l":[{"id":"a"},{"id":2},{"id":null},{},7,{"id":"a"}]})"), "2 {\"n\":1}\na {\"n\":2}\n");
+    EXPECT_EQ(fold_one(each, R"({"l":[{"id":"a"},{"id":2},{"id":null},{},7,{"id":"a"}]})"),
+              "2 {\"n\":1}\na {\"n\":2}\n");
     EXPECT_EQ(fold_one(each, R"({"l":{"id":"a"}})"), "");
     EXPECT_EQ(fold_one(each, R"({})"), "");
-    EXPECT_EQ(fold_one(each, R"({"l":[{"id":"a"},{"id":[]}]})"), R"(the key "$item.id" is an array, not text or a number)");
-    EXPECT_EQ(fold_one(with_key(R"({"each":"$.l","key":"$item"})"), R"({"l":["a","b"]})"), "a {\"n\":1}\nb {\"n\":1}\n");
+    EXPECT_EQ(fold_one(each, R"({"l":[{"id":"a"},{"id":[]}]})"),
+              R"(the key "$item.id" is an array, not text or a number)");
+    EXPECT_EQ(fold_one(with_key(R"({"each":"$.l","key":"$item"})"), R"({"l":["a","b"]})"),
+              "a {\"n\":1}\nb {\"n\":1}\n");
     EXPECT_EQ(fold_one(with_key(R"({"each":"$.l","key":"$item"})"), R"({"l":"a"})"), "");
     EXPECT_EQ(fold_one(with_key(R"({"each":"$.l[*][*]","key":"$item"})"), R"({"l":[["a","b"],[],["a"],"c"]})"),
               "a {\"n\":2}\nb {\"n\":1}\n");
@@ -99,10 +103,11 @@ TEST(Key, OfAStepReplacesThatOfTheSpec)
 TEST(Steps, AreAppliedStepByStepAndItemByItem)
 {
     // Each item sees what the one before it did; the second step comes after all items of the first.
-    EXPECT_EQ(fold_one(R"({"key":{"each":"$.l","key":"all"},"on":{"E":[{"append":{"l":["$item","$state.n"]},"add":{"n":1}},
+    EXPECT_EQ(
+        fold_one(R"({"key":{"each":"$.l","key":"all"},"on":{"E":[{"append":{"l":["$item","$state.n"]},"add":{"n":1}},
                            {"append":{"l":"$item"}}]}})",
-                       R"({"l":["a","b"]})"),
-              "all {\"l\":[[\"a\"],[\"b\",1],\"a\",\"b\"],\"n\":2}\n");
+                 R"({"l":["a","b"]})"),
+        "all {\"l\":[[\"a\"],[\"b\",1],\"a\",\"b\"],\"n\":2}\n");
 }
 
 TEST(Event, IsReachedByItsRoots)
@@ -110,10 +115,12 @@ TEST(Event, IsReachedByItsRoots)
     const char *spec = R"({"key":"x","on":{"*":{"set":{"a":"$event.type","b":"$event.position","c":"$event.stream",
                            "d":"$event.occurredAt","e":"$event.metadata.user.id","f":"$","g":"$event.metadata"}}}})";
     std::vector<TestEvent> events;
-    events.emplace_back(R"({"type":"E","position":9007199254740993,"stream":"s","occurredAt":"2020-01-01T00:00:00.000000Z",
+    events.emplace_back(
+        R"({"type":"E","position":9007199254740993,"stream":"s","occurredAt":"2020-01-01T00:00:00.000000Z",
                             "metadata":{"user":{"id":7}},"data":[1.0]})");
-    EXPECT_EQ(fold_all(spec, events), R"(x {"a":"E","b":9007199254740993,"c":"s","d":"2020-01-01T00:00:00.000000Z","e":7,)"
-                                      "\"f\":[1.0],\"g\":{\"user\":{\"id\":7}}}\n");
+    EXPECT_EQ(fold_all(spec, events),
+              R"(x {"a":"E","b":9007199254740993,"c":"s","d":"2020-01-01T00:00:00.000000Z","e":7,)"
+              "\"f\":[1.0],\"g\":{\"user\":{\"id\":7}}}\n");
     events.clear();
     events.emplace_back(R"({"position":5})");
     EXPECT_EQ(fold_all(spec, events), "x {\"b\":5}\n");
@@ -231,25 +238,35 @@ TEST(Aliases, LeadToTheirInstance)
         return fold_all(spec, list);
     };
     EXPECT_EQ(folded({{"Shipped", R"({"order":1})"}}), "");
-    EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":1.0})"}, {"Shipped", R"({"order":"1.0"})"}, {"Shipped", R"({"order":1})"}}),
+    EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":1.0})"},
+                      {"Shipped", R"({"order":"1.0"})"},
+                      {"Shipped", R"({"order":1})"}}),
               "u {\"placed\":1,\"shipped\":1}\n1.0 -> u\n");
     // The later one wins.
-    EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":1})"}, {"Only", R"({"user":"v","order":1})"}, {"Shipped", R"({"order":1})"}}),
+    EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":1})"},
+                      {"Only", R"({"user":"v","order":1})"},
+                      {"Shipped", R"({"order":1})"}}),
               "u {\"placed\":1}\nv {\"shipped\":1}\n1 -> v\n");
-    EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":null})"}, {"Placed", R"({"user":"u"})"}}), "u {\"placed\":2}\n");
-    EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":[]})"}}), R"(the alias "$.order" is an array, not text or a number)");
+    EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":null})"}, {"Placed", R"({"user":"u"})"}}),
+              "u {\"placed\":2}\n");
+    EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":[]})"}}),
+              R"(the alias "$.order" is an array, not text or a number)");
     EXPECT_EQ(folded({{"Shipped", R"({"order":true})"}}), R"(the key "$.order" is a boolean, not text or a number)");
-    EXPECT_EQ(folded({{"Only", R"({"user":"u","order":1})"}, {"Only", R"({"user":"v","order":2})"},
+    EXPECT_EQ(folded({{"Only", R"({"user":"u","order":1})"},
+                      {"Only", R"({"user":"v","order":2})"},
                       {"Lines", R"({"orders":[1,2,3,1]})"}}),
               "u {\"seen\":[1,1]}\nv {\"seen\":[2]}\n1 -> u\n2 -> v\n");
     // Within one event.
     EXPECT_EQ(folded({{"Both", R"({"user":"u","order":1})"}}), "u {\"both\":1}\n1 -> u\n");
-    EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":1})"}, {"Only", R"({"user":"v","order":2})"}, {"Gone", R"({"user":"u"})"},
+    EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":1})"},
+                      {"Only", R"({"user":"v","order":2})"},
+                      {"Gone", R"({"user":"u"})"},
                       {"Shipped", R"({"order":1})"}}),
               "2 -> v\n");
     EXPECT_EQ(folded({{"Only", R"({"user":"u","order":1})"}, {"Gone", R"({"user":"u"})"}}), "");
     EXPECT_EQ(folded({{"Placed", R"({"user":"u","order":1})"}, {"Again", R"({"user":"u","order":2})"}}), "2 -> u\n");
-    EXPECT_EQ(folded({{"Unless", R"({"user":"u","order":1})"}, {"Unless", R"({"user":"u","order":2,"yes":1})"}}), "2 -> u\n");
+    EXPECT_EQ(folded({{"Unless", R"({"user":"u","order":1})"}, {"Unless", R"({"user":"u","order":2,"yes":1})"}}),
+              "2 -> u\n");
 }
 
 TEST(Aliases, ForgottenWithinAnEventAreNotFollowed)
@@ -273,8 +290,8 @@ TEST(Limits, AreErrorsOfTheEvent)
     const auto step = [&](std::string_view step, int levels)
     { return apply_step(step, "", R"({"v":)" + nested(levels) + "}"); };
     EXPECT_EQ(step(R"({"set":{"a":"$.v"}})", 999).error, "");
-    const fold_test::Applied deep = fold_test::apply_spec(
-        R"({"key":"x","on":{"E":{"set":{"a.b":"$.v"}}}})", "", TestEvent("E", R"({"v":)" + nested(999) + "}"));
+    const fold_test::Applied deep = fold_test::apply_spec(R"({"key":"x","on":{"E":{"set":{"a.b":"$.v"}}}})", "",
+                                                          TestEvent("E", R"({"v":)" + nested(999) + "}"));
     EXPECT_EQ(deep.error, R"(cannot set "a.b": the state would be nested in more than 1000 levels)");
     EXPECT_TRUE(deep.limit);
     EXPECT_EQ(deep.state, "");
@@ -288,7 +305,8 @@ TEST(Limits, AreErrorsOfTheEvent)
     EXPECT_EQ(step(upsert, 997).error, "");
     EXPECT_TRUE(step(upsert, 998).limit);
 
-    const fold_test::Applied sum = apply_step(R"({"add":{"a":"$.v"}})", R"({"a":)" + std::string(131072, '9') + "}", R"({"v":1})");
+    const fold_test::Applied sum =
+        apply_step(R"({"add":{"a":"$.v"}})", R"({"a":)" + std::string(131072, '9') + "}", R"({"v":1})");
     EXPECT_TRUE(sum.limit);
     EXPECT_EQ(sum.error.substr(0, 44), R"(cannot add to "a": a number is beyond the ra)");
     EXPECT_EQ(sum.state.size(), 131072u + 6);
@@ -342,7 +360,8 @@ TEST(Undo, AnEventThatFailsLeavesEverythingAsItWas)
         R"({"key":"new one","add":{"n":1},"alias":"$.k"})",
         R"({"key":"y","delete":true})",
     };
-    const char *state = R"({"a":{"x":1},"u":[1,2,{"z":1}],"m":{"x":1,"w":2},"n":5,"big":170141183460469231731687303715884105727,
+    const char *state =
+        R"({"a":{"x":1},"u":[1,2,{"z":1}],"m":{"x":1,"w":2},"n":5,"big":170141183460469231731687303715884105727,
         "text":"some text of more than sixteen bytes","l":[{"id":1},{"id":2,"v":1},{"id":3},{"id":1,"q":[1]}],
         "deep":{"gone":{"a":1}},"by":{"k":1}})";
     const char *data = R"({"k":"k","items":["x","y","z"],"known":"K","bad":{}})";
@@ -400,7 +419,8 @@ TEST(Undo, AnEventThatFailsLeavesEverythingAsItWas)
 
 TEST(Changes, NameEachInstanceOnce)
 {
-    const Spec spec = Spec::parse(R"({"key":{"each":"$.l","key":"$item"},"on":{"E":[{"set":{"a":"$.v"}},{"set":{"b":"$.v"}}]}})");
+    const Spec spec =
+        Spec::parse(R"({"key":{"each":"$.l","key":"$item"},"on":{"E":[{"set":{"a":"$.v"}},{"set":{"b":"$.v"}}]}})");
     Updater updater(spec);
     MemoryHost host;
     Changes changes;

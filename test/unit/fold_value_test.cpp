@@ -38,10 +38,10 @@ std::string fault_of(std::string_view json)
 
 TEST(Value, PrintsWhatWasRead)
 {
-    for (const char *json : {"null", "true", "false", "0", "-1.50", "\"\"", "\"sixteen bytes ..\"", "\"seventeen bytes .\"",
-                             "[]", "{}", "[1,[2,{}],\"x\",null]", R"({"b":1,"aa":[],"ab":{"":0}})", "\"é😀\"",
-                             R"("\"\\\b\f\n\r\t\u0001/")", "123456789012345678901234567890.00", "18446744073709551615",
-                             "-9223372036854775808"})
+    for (const char *json :
+         {"null", "true", "false", "0", "-1.50", "\"\"", "\"sixteen bytes ..\"", "\"seventeen bytes .\"", "[]", "{}",
+          "[1,[2,{}],\"x\",null]", R"({"b":1,"aa":[],"ab":{"":0}})", "\"é😀\"", R"("\"\\\b\f\n\r\t\u0001/")",
+          "123456789012345678901234567890.00", "18446744073709551615", "-9223372036854775808"})
         EXPECT_EQ(to_json(parse_json(json)), json);
     EXPECT_EQ(to_json(parse_json("{\"b\":1,\"a\":2,\"ab\":3,\"\":4}")), R"({"":4,"a":2,"b":1,"ab":3})");
     EXPECT_EQ(to_json(parse_json("[-0, -0.0, 1e2, \"\\u00e9\\ud83d\\ude00\"]")), R"([0,0.0,100,"é😀"])");
@@ -110,8 +110,8 @@ TEST(Value, IsEqualByValueAndIdenticalByBytes)
     EXPECT_TRUE(a.equals(b));
     EXPECT_FALSE(a.identical(b));
     EXPECT_TRUE(a.identical(a.copy()));
-    for (const char *other : {R"({"n":1})", R"({"n":1,"l":[1.0,{"x":"u"}]})", R"({"n":1,"l":[1.0,{"y":"t"}]})", "[]", "null",
-                              R"({"n":1,"l":[1.0,{"x":"t"},2]})", R"({"n":true,"l":[1.0,{"x":"t"}]})"})
+    for (const char *other : {R"({"n":1})", R"({"n":1,"l":[1.0,{"x":"u"}]})", R"({"n":1,"l":[1.0,{"y":"t"}]})", "[]",
+                              "null", R"({"n":1,"l":[1.0,{"x":"t"},2]})", R"({"n":true,"l":[1.0,{"x":"t"}]})"})
     {
         const Value c = parse_json(other);
         EXPECT_FALSE(a.equals(c)) << other;

@@ -1,14 +1,11 @@
-// Random specs and events out of a fuzzer's bytes, and a host that checks what it is asked.
+// Random specs and events out of a fuzzer's bytes.
 #pragma once
 
 #include "fold/json.hpp"
-#include "fold/updater.hpp"
+#include "fold/view.hpp"
 
 #include <array>
 #include <cstdint>
-#include <cstdlib>
-#include <map>
-#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -92,10 +89,20 @@ private:
 
     std::string scalar()
     {
-        constexpr std::array<std::string_view, 14> scalars = {
-            "1",     "0",    "null",  "\"x\"", "\"y\"",  "2.50",  "-1",
-            "0.00",  "true", "false", "1e25",  "\"a\"",  "\"a text of more than sixteen bytes\"",
-            "170141183460469231731687303715884105727"};
+        constexpr std::array<std::string_view, 14> scalars = {"1",
+                                                              "0",
+                                                              "null",
+                                                              "\"x\"",
+                                                              "\"y\"",
+                                                              "2.50",
+                                                              "-1",
+                                                              "0.00",
+                                                              "true",
+                                                              "false",
+                                                              "1e25",
+                                                              "\"a\"",
+                                                              "\"a text of more than sixteen bytes\"",
+                                                              "170141183460469231731687303715884105727"};
         return std::string(choices.of(scalars));
     }
 
@@ -103,16 +110,18 @@ private:
     {
         switch (levels > 0 ? choices.up_to(3) : 3)
         {
-            case 0:
-            case 1: return object(levels);
-            case 2:
-            {
-                std::string result = "[";
-                for (int i = choices.up_to(4); i > 0; --i)
-                    result += document(levels - 1) + (i > 1 ? "," : "");
-                return result + "]";
-            }
-            default: return scalar();
+        case 0:
+        case 1:
+            return object(levels);
+        case 2:
+        {
+            std::string result = "[";
+            for (int i = choices.up_to(4); i > 0; --i)
+                result += document(levels - 1) + (i > 1 ? "," : "");
+            return result + "]";
+        }
+        default:
+            return scalar();
         }
     }
 
@@ -127,7 +136,8 @@ private:
 
     std::string path(bool many = true)
     {
-        constexpr std::array<std::string_view, 7> roots = {"$", "$", "$", "$state", "$event.metadata", "$item", "$event.position"};
+        constexpr std::array<std::string_view, 7> roots = {
+            "$", "$", "$", "$state", "$event.metadata", "$item", "$event.position"};
         std::string result(choices.of(roots));
         if (result == "$event.position")
             return result;
@@ -135,9 +145,14 @@ private:
         {
             switch (choices.up_to(5))
             {
-                case 4: result += "[" + std::to_string(choices.up_to(2)) + "]"; break;
-                case 5: result += many ? "[*]" : "[0]"; break;
-                default: result.append(".\\\"").append(name()).append("\\\"");
+            case 4:
+                result += "[" + std::to_string(choices.up_to(2)) + "]";
+                break;
+            case 5:
+                result += many ? "[*]" : "[0]";
+                break;
+            default:
+                result.append(".\\\"").append(name()).append("\\\"");
             }
         }
         return result;
@@ -147,10 +162,14 @@ private:
     {
         switch (choices.up_to(levels > 0 ? 5 : 3))
         {
-            case 0: return scalar();
-            case 4: return R"({")" + std::string(name()) + "\":" + value(levels - 1) + "}";
-            case 5: return "[" + value(levels - 1) + "," + value(levels - 1) + "]";
-            default: return "\"" + path() + "\"";
+        case 0:
+            return scalar();
+        case 4:
+            return R"({")" + std::string(name()) + "\":" + value(levels - 1) + "}";
+        case 5:
+            return "[" + value(levels - 1) + "," + value(levels - 1) + "]";
+        default:
+            return "\"" + path() + "\"";
         }
     }
 
@@ -167,12 +186,18 @@ private:
         constexpr std::array<std::string_view, 6> comparisons = {"eq", "ne", "lt", "le", "gt", "ge"};
         switch (choices.up_to(levels > 0 ? 5 : 2))
         {
-            case 0: return R"({"exists":")" + path() + "\"}";
-            case 1: return R"({")" + std::string(choices.of(comparisons)) + "\":[" + value() + "," + value() + "]}";
-            case 2: return R"({"in":[)" + value() + ",[" + value() + "," + scalar() + "]]}";
-            case 3: return R"({"and":[)" + condition(levels - 1) + "," + condition(levels - 1) + "]}";
-            case 4: return R"({"or":[)" + condition(levels - 1) + "," + condition(levels - 1) + "]}";
-            default: return R"({"not":)" + condition(levels - 1) + "}";
+        case 0:
+            return R"({"exists":")" + path() + "\"}";
+        case 1:
+            return R"({")" + std::string(choices.of(comparisons)) + "\":[" + value() + "," + value() + "]}";
+        case 2:
+            return R"({"in":[)" + value() + ",[" + value() + "," + scalar() + "]]}";
+        case 3:
+            return R"({"and":[)" + condition(levels - 1) + "," + condition(levels - 1) + "]}";
+        case 4:
+            return R"({"or":[)" + condition(levels - 1) + "," + condition(levels - 1) + "]}";
+        default:
+            return R"({"not":)" + condition(levels - 1) + "}";
         }
     }
 
@@ -180,13 +205,20 @@ private:
     {
         switch (choices.up_to(6))
         {
-            case 0: return "\"constant\"";
-            case 1: return R"({"each":"$.list[*]","key":"$item"})";
-            case 2: return R"({"each":"$.list","key":"$item.id"})";
-            case 3: return R"({"alias":"$.a"})";
-            case 4: return R"({"each":"$.list","key":{"alias":"$item"}})";
-            case 5: return "\"$\"";
-            default: return "\"$.id\"";
+        case 0:
+            return "\"constant\"";
+        case 1:
+            return R"({"each":"$.list[*]","key":"$item"})";
+        case 2:
+            return R"({"each":"$.list","key":"$item.id"})";
+        case 3:
+            return R"({"alias":"$.a"})";
+        case 4:
+            return R"({"each":"$.list","key":{"alias":"$item"}})";
+        case 5:
+            return "\"$\"";
+        default:
+            return "\"$.id\"";
         }
     }
 
@@ -208,7 +240,8 @@ private:
         const std::string where = R"("where":{")" + std::string(name()) + "\":" + value(1) + "}";
         if (which == 9)
             return R"("remove":{")" + target() + "\":{" + where + "}}";
-        return R"("upsert":{")" + target() + "\":{" + where + R"(,"set":{")" + std::string(name()) + "\":" + value(1) + "}}}";
+        return R"("upsert":{")" + target() + "\":{" + where + R"(,"set":{")" + std::string(name()) + "\":" + value(1) +
+               "}}}";
     }
 
     std::string step()
@@ -241,52 +274,6 @@ private:
     }
 
     Choices &choices;
-};
-
-class Host final : public fold::Host, public fold::Collector
-{
-public:
-    fold::Instance *instance(std::string_view id) override
-    {
-        if (!wanted.contains(std::string(id)))
-            std::abort();
-        return instances.find(std::string(id))->second.get();
-    }
-    std::optional<std::string> alias(std::string_view alias) override
-    {
-        const auto found = aliases.find(std::string(alias));
-        return found == aliases.end() ? std::nullopt : std::optional(found->second);
-    }
-    void remember(std::string_view alias, std::string_view id) override { aliases[std::string(alias)] = std::string(id); }
-    void forget_aliases_of(std::string_view id) override
-    {
-        std::erase_if(aliases, [&](const auto &each) { return each.second == id; });
-    }
-
-    // Also a Collector's alias(): what an alias stands for now is wanted.
-    void id(std::string_view id) override { want(std::string(id)); }
-
-    std::size_t bytes() const
-    {
-        std::size_t sum = 0;
-        for (const auto &[id, instance] : instances)
-            sum += instance->state.bytes();
-        return sum;
-    }
-
-    std::map<std::string, std::unique_ptr<fold::Instance>> instances;
-    std::map<std::string, std::string> aliases;
-
-private:
-    void want(std::string id)
-    {
-        wanted.insert(id);
-        auto &slot = instances[std::move(id)];
-        if (!slot)
-            slot = std::make_unique<fold::Instance>();
-    }
-
-    std::set<std::string> wanted;
 };
 
 } // namespace fold_fuzz
