@@ -1,0 +1,402 @@
+-- The spec language, read: a spec is checked and turned into a form that interpreter.sql walks. Written from the language's rules
+-- alone, as a second opinion on the extension; so it must never borrow from src/fold, nor call it.
+--
+-- Compiled forms, all jsonb:
+--   path        {"root": "$" | "$event.type" | .. | "$item" | "$state", "steps": ["name", 0, true for [*], ..], "many": has [*]}
+--   value       {"literal": v} | {"path": path} | {"object": [["name", value], ..]} | {"array": [value, ..]}
+--   target      ["name", {path of a computed name}, ..]
+--   condition   {"exists": path} | {"eq": [value, value]} | .. | {"in": [value, [value, ..] or value]} | {"and": [..]} | {"not": ..}
+--   key         {"constant": id} | {"path": path} | {"alias": path}, each also with "each": path
+--   step        {"when", "key", "alias", "delete", "operations": [[operation, target, value], ..]}
+--   spec        {"on": {type: [step, ..]}}, every step with the key that it has in the end
+
+CREATE SCHEMA spec_interpreter;
+SET search_path = spec_interpreter;
+
+CREATE FUNCTION invalid(pointer text, what text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'invalid spec at %', pointer USING ERRCODE = 'invalid_parameter_value', DETAIL = what;
+END $$;
+
+-- A member's JSON pointer (RFC 6901).
+CREATE FUNCTION below(pointer text, member text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT pointer || '/' || replace(replace(member, '~', '~0'), '/', '~1')
+$$;
+
+-- What a path may be, where it stands.
+CREATE TYPE allowance AS (item boolean, state boolean, many boolean);
+
+-- A quoted name as JSON reads it.
+CREATE FUNCTION unquote(quoted text, pointer text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN quoted::jsonb #>> '{}';
+EXCEPTION WHEN data_exception THEN
+    PERFORM invalid(pointer, 'no JSON string: ' || quoted);
+END $$;
+
+-- The path that a text begins with, and what follows it.
+CREATE FUNCTION parse_path(source text, pointer text, allowed allowance, OUT path jsonb, OUT rest text) LANGUAGE plpgsql AS $$
+DECLARE
+    bare_name CONSTANT text := '(?:[A-Za-z_]|[^\x01-\x7F])(?:[A-Za-z0-9_$]|[^\x01-\x7F])*';
+    quoted_name CONSTANT text := '"(?:[^"\\]|\\.)*"';
+    steps jsonb := '[]';
+    many boolean := false;
+    root text := substring(source from '^\$(?:' || bare_name || ')?');
+    found text;
+BEGIN
+    rest := substr(source, length(root) + 1);
+    IF root = '$event' THEN
+        found := substring(rest from '^\.(?:type|position|stream|occurredAt|metadata)(?![A-Za-z0-9_$]|[^\x01-\x7F])');
+        IF found IS NULL THEN
+            PERFORM invalid(pointer, '$event has type, position, stream, occurredAt, metadata');
+        END IF;
+        root := root || found;
+        rest := substr(rest, length(found) + 1);
+    ELSIF root NOT IN ('$', '$item', '$state') THEN
+        PERFORM invalid(pointer, 'a path begins with $, $event, $item or $state');
+    END IF;
+    IF root = '$item' AND NOT allowed.item THEN
+        PERFORM invalid(pointer, '$item is known to a key with "each" only');
+    ELSIF root = '$state' AND NOT allowed.state THEN
+        PERFORM invalid(pointer, '$state cannot be read here');
+    END IF;
+    LOOP
+        IF rest ~ ('^\.' || bare_name) THEN
+            found := substring(rest from '^\.' || bare_name);
+            steps := steps || to_jsonb(substr(found, 2));
+        ELSIF rest ~ ('^\.' || quoted_name) THEN
+            found := substring(rest from '^\.' || quoted_name);
+            steps := steps || to_jsonb(unquote(substr(found, 2), pointer));
+        ELSIF rest ~ '^\[[0-9]+\]' THEN
+            found := substring(rest from '^\[[0-9]+\]');
+            steps := steps || to_jsonb(trim(found, '[]')::numeric);
+        ELSIF rest ~ '^\[\*\]' THEN
+            found := '[*]';
+            steps := steps || 'true'::jsonb;
+            many := true;
+        ELSE
+            EXIT;
+        END IF;
+        rest := substr(rest, length(found) + 1);
+    END LOOP;
+    IF many AND NOT allowed.many THEN
+        PERFORM invalid(pointer, '[*] may find many, and one is needed');
+    ELSIF jsonb_array_length(steps) > 100 THEN
+        PERFORM invalid(pointer, 'a path has 100 steps at most');
+    END IF;
+    path := jsonb_build_object('root', root, 'steps', steps, 'many', many);
+END $$;
+
+-- A text that is a path and nothing else.
+CREATE FUNCTION compile_path(source jsonb, pointer text, allowed allowance) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    path jsonb;
+    rest text;
+BEGIN
+    IF jsonb_typeof(source) <> 'string' OR source #>> '{}' !~ '^\$' OR source #>> '{}' ~ '^\$\$' THEN
+        PERFORM invalid(pointer, 'a path is expected');
+    END IF;
+    SELECT * INTO path, rest FROM parse_path(source #>> '{}', pointer, allowed);
+    IF rest <> '' THEN
+        PERFORM invalid(pointer, 'no path goes on with ' || rest);
+    END IF;
+    RETURN path;
+END $$;
+
+-- Literals without a path in them stay whole.
+CREATE FUNCTION compile_value(source jsonb, pointer text, item boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    parts jsonb := '[]';
+    name text;
+    member jsonb;
+    i int := 0;
+BEGIN
+    IF jsonb_typeof(source) = 'string' AND source #>> '{}' ~ '^\$\$' THEN
+        RETURN jsonb_build_object('literal', substr(source #>> '{}', 2));
+    ELSIF jsonb_typeof(source) = 'string' AND source #>> '{}' ~ '^\$' THEN
+        RETURN jsonb_build_object('path', compile_path(source, pointer, (item, true, true)));
+    ELSIF jsonb_typeof(source) = 'object' AND source <> '{}' THEN
+        FOR name, member IN SELECT * FROM jsonb_each(source) LOOP
+            parts := parts || jsonb_build_array(jsonb_build_array(name, compile_value(member, below(pointer, name), item)));
+        END LOOP;
+        RETURN jsonb_build_object('object', parts);
+    ELSIF jsonb_typeof(source) = 'array' AND source <> '[]' THEN
+        FOR member IN SELECT jsonb_array_elements(source) LOOP
+            parts := parts || jsonb_build_array(compile_value(member, below(pointer, i::text), item));
+            i := i + 1;
+        END LOOP;
+        RETURN jsonb_build_object('array', parts);
+    END IF;
+    RETURN jsonb_build_object('literal', source);
+END $$;
+
+CREATE FUNCTION compile_target(source text, pointer text, item boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    bare_name CONSTANT text := '(?:[A-Za-z_]|[^\x01-\x7F])(?:[A-Za-z0-9_$]|[^\x01-\x7F])*';
+    quoted_name CONSTANT text := '"(?:[^"\\]|\\.)*"';
+    names jsonb := '[]';
+    -- The first name has no dot before it.
+    rest text := CASE WHEN source LIKE '[%' THEN source ELSE '.' || source END;
+    found text;
+    path jsonb;
+BEGIN
+    WHILE rest <> '' LOOP
+        IF rest ~ ('^\.' || bare_name) THEN
+            found := substring(rest from '^\.' || bare_name);
+            names := names || to_jsonb(substr(found, 2));
+            rest := substr(rest, length(found) + 1);
+        ELSIF rest ~ ('^\.' || quoted_name) THEN
+            found := substring(rest from '^\.' || quoted_name);
+            names := names || to_jsonb(unquote(substr(found, 2), pointer));
+            rest := substr(rest, length(found) + 1);
+        ELSIF rest ~ '^\[\$' THEN
+            SELECT * INTO path, rest FROM parse_path(substr(rest, 2), pointer, (item, true, false));
+            IF rest NOT LIKE ']%' THEN
+                PERFORM invalid(pointer, 'a computed name ends with ]');
+            END IF;
+            names := names || path;
+            rest := substr(rest, 2);
+        ELSE
+            PERFORM invalid(pointer, 'no target goes on with ' || rest);
+        END IF;
+    END LOOP;
+    IF jsonb_array_length(names) > 100 THEN
+        PERFORM invalid(pointer, 'a target has 100 names at most');
+    END IF;
+    RETURN names;
+END $$;
+
+CREATE FUNCTION compile_condition(source jsonb, pointer text, item boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    word text;
+    operand jsonb;
+    parts jsonb := '[]';
+    part jsonb;
+    i int := 0;
+BEGIN
+    IF jsonb_typeof(source) <> 'object' OR (SELECT count(*) FROM jsonb_object_keys(source)) <> 1 THEN
+        PERFORM invalid(pointer, 'a condition is an object of one member');
+    END IF;
+    SELECT * INTO word, operand FROM jsonb_each(source);
+    pointer := below(pointer, word);
+    CASE
+        WHEN word = 'exists' THEN
+            RETURN jsonb_build_object(word, compile_path(operand, pointer, (item, true, true)));
+        WHEN word = 'not' THEN
+            RETURN jsonb_build_object(word, compile_condition(operand, pointer, item));
+        WHEN word IN ('and', 'or') THEN
+            IF jsonb_typeof(operand) <> 'array' OR operand = '[]' THEN
+                PERFORM invalid(pointer, 'a list of conditions is expected');
+            END IF;
+            FOR part IN SELECT jsonb_array_elements(operand) LOOP
+                parts := parts || jsonb_build_array(compile_condition(part, below(pointer, i::text), item));
+                i := i + 1;
+            END LOOP;
+            RETURN jsonb_build_object(word, parts);
+        WHEN word IN ('eq', 'ne', 'lt', 'le', 'gt', 'ge', 'in') THEN
+            IF jsonb_typeof(operand) <> 'array' THEN
+                PERFORM invalid(pointer, 'a list of two is expected');
+            ELSIF jsonb_array_length(operand) <> 2 THEN
+                PERFORM invalid(pointer, 'a list of two is expected');
+            ELSIF word = 'in' AND jsonb_typeof(operand -> 1) <> 'array' THEN
+                PERFORM compile_path(operand -> 1, below(pointer, '1'), (item, true, true));
+            END IF;
+            RETURN jsonb_build_object(word, jsonb_build_array(compile_value(operand -> 0, below(pointer, '0'), item),
+                compile_value(operand -> 1, below(pointer, '1'), item)));
+        ELSE
+            PERFORM invalid(pointer, 'no such condition');
+    END CASE;
+END $$;
+
+CREATE FUNCTION compile_key(source jsonb, pointer text, item boolean DEFAULT false) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    name text;
+BEGIN
+    CASE jsonb_typeof(source)
+        WHEN 'number' THEN
+            RETURN jsonb_build_object('constant', source #>> '{}');
+        WHEN 'string' THEN
+            IF source #>> '{}' ~ '^\$' AND source #>> '{}' !~ '^\$\$' THEN
+                RETURN jsonb_build_object('path', compile_path(source, pointer, (item, false, false)));
+            END IF;
+            RETURN jsonb_build_object('constant', regexp_replace(source #>> '{}', '^\$\$', '$'));
+        WHEN 'object' THEN
+            FOR name IN SELECT jsonb_object_keys(source) LOOP
+                IF name NOT IN ('each', 'key', 'alias') OR source ? 'alias' AND name <> 'alias' OR item AND name <> 'alias' THEN
+                    PERFORM invalid(below(pointer, name), 'a key has "each" and "key", or "alias"');
+                END IF;
+            END LOOP;
+            IF source ? 'alias' THEN
+                RETURN jsonb_build_object('alias', compile_path(source -> 'alias', below(pointer, 'alias'), (item, false, false)));
+            ELSIF NOT source ?& '{each,key}' THEN
+                PERFORM invalid(pointer, 'a key has "each" and "key", or "alias"');
+            END IF;
+            RETURN compile_key(source -> 'key', below(pointer, 'key'), true)
+                || jsonb_build_object('each', compile_path(source -> 'each', below(pointer, 'each'), (false, false, true)));
+        ELSE
+            PERFORM invalid(pointer, 'a key is a path, a constant or an object');
+    END CASE;
+END $$;
+
+-- The members of "where" and "set": plain names.
+CREATE FUNCTION compile_members(source jsonb, pointer text, item boolean, may_be_empty boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    IF jsonb_typeof(source) IS DISTINCT FROM 'object' OR source = '{}' AND NOT may_be_empty THEN
+        PERFORM invalid(pointer, 'an object with members is expected');
+    END IF;
+    RETURN CASE WHEN source = '{}' THEN '[]' ELSE compile_value(source, pointer, item) -> 'object' END;
+END $$;
+
+-- What an operation has for a target.
+CREATE FUNCTION compile_operand(operation text, source jsonb, pointer text, item boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    name text;
+    compiled jsonb;
+BEGIN
+    CASE
+        WHEN operation = 'keep' THEN
+            IF jsonb_typeof(source) <> 'number' THEN
+                PERFORM invalid(pointer, 'a whole number is expected');
+            ELSIF source::numeric < 0 OR source::numeric <> trunc(source::numeric) THEN
+                PERFORM invalid(pointer, 'a whole number is expected');
+            END IF;
+            RETURN jsonb_build_object('literal', source);
+        WHEN operation IN ('upsert', 'remove') THEN
+            IF jsonb_typeof(source) <> 'object' THEN
+                PERFORM invalid(pointer, 'an object with "where" is expected');
+            END IF;
+            FOR name IN SELECT jsonb_object_keys(source) LOOP
+                IF name <> 'where' AND (name <> 'set' OR operation <> 'upsert') THEN
+                    PERFORM invalid(below(pointer, name), 'no such member');
+                END IF;
+            END LOOP;
+            IF NOT source ? 'where' THEN
+                PERFORM invalid(pointer, 'an object with "where" is expected');
+            END IF;
+            compiled := jsonb_build_object('where', compile_members(source -> 'where', below(pointer, 'where'), item, false));
+            IF operation = 'upsert' THEN
+                compiled := compiled || jsonb_build_object('set',
+                    compile_members(coalesce(source -> 'set', '{}'), below(pointer, 'set'), item, true));
+            END IF;
+            RETURN compiled;
+        ELSE
+            RETURN compile_value(source, pointer, item);
+    END CASE;
+END $$;
+
+CREATE FUNCTION compile_step(source jsonb, pointer text, general_key jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    operations CONSTANT text[] := '{default,set,unset,merge,add,min,max,append,upsert,remove,keep}';
+    operation text;
+    name text;
+    operand jsonb;
+    targets jsonb;
+    key jsonb := general_key;
+    item boolean;
+    compiled jsonb := '[]';
+    step jsonb := '{}';
+    i int := 0;
+BEGIN
+    IF source = '"delete"' THEN
+        RETURN jsonb_build_object('key', key, 'delete', true, 'operations', '[]'::jsonb);
+    ELSIF jsonb_typeof(source) <> 'object' THEN
+        PERFORM invalid(pointer, 'a step is an object or "delete"');
+    END IF;
+    FOR name IN SELECT jsonb_object_keys(source) LOOP
+        IF name <> ALL (operations || '{when,key,alias,delete}') THEN
+            PERFORM invalid(below(pointer, name), 'no such member of a step');
+        END IF;
+    END LOOP;
+    IF NOT source ?| (operations || '{alias,delete}') THEN
+        PERFORM invalid(pointer, 'a step has an operation or an alias');
+    END IF;
+    IF source ? 'key' THEN
+        key := compile_key(source -> 'key', below(pointer, 'key'));
+    END IF;
+    item := key ? 'each';
+    IF source ? 'when' THEN
+        step := step || jsonb_build_object('when', compile_condition(source -> 'when', below(pointer, 'when'), item));
+    END IF;
+    IF source ? 'alias' THEN
+        step := step || jsonb_build_object('alias', compile_path(source -> 'alias', below(pointer, 'alias'), (item, false, false)));
+    END IF;
+    IF source ? 'delete' AND source -> 'delete' <> 'true' THEN
+        PERFORM invalid(below(pointer, 'delete'), 'it is true or not there');
+    END IF;
+    FOREACH operation IN ARRAY operations LOOP
+        CONTINUE WHEN NOT source ? operation;
+        targets := source -> operation;
+        IF operation = 'unset' THEN
+            IF jsonb_typeof(targets) = 'string' THEN
+                compiled := compiled || jsonb_build_array(jsonb_build_array(operation,
+                    compile_target(targets #>> '{}', below(pointer, operation), item), '{"literal": true}'::jsonb));
+                CONTINUE;
+            ELSIF jsonb_typeof(targets) <> 'array' OR targets = '[]' THEN
+                PERFORM invalid(below(pointer, operation), 'a target or a list of targets is expected');
+            END IF;
+            FOR operand IN SELECT jsonb_array_elements(targets) LOOP
+                IF jsonb_typeof(operand) <> 'string' THEN
+                    PERFORM invalid(below(below(pointer, operation), i::text), 'a target is expected');
+                END IF;
+                compiled := compiled || jsonb_build_array(jsonb_build_array(operation,
+                    compile_target(operand #>> '{}', below(below(pointer, operation), i::text), item), '{"literal": true}'::jsonb));
+                i := i + 1;
+            END LOOP;
+        ELSE
+            IF jsonb_typeof(targets) <> 'object' OR targets = '{}' THEN
+                PERFORM invalid(below(pointer, operation), 'an object with targets is expected');
+            END IF;
+            -- In the order of jsonb's members.
+            FOR name, operand IN SELECT * FROM jsonb_each(targets) LOOP
+                compiled := compiled || jsonb_build_array(jsonb_build_array(operation,
+                    compile_target(name, below(below(pointer, operation), name), item),
+                    compile_operand(operation, operand, below(below(pointer, operation), name), item)));
+            END LOOP;
+        END IF;
+    END LOOP;
+    RETURN step || jsonb_build_object('key', key, 'delete', source ? 'delete', 'operations', compiled);
+END $$;
+
+CREATE FUNCTION compile(spec jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    name text;
+    steps jsonb;
+    step jsonb;
+    key jsonb;
+    compiled jsonb;
+    every jsonb := '{}';
+    i int;
+BEGIN
+    IF jsonb_typeof(spec) <> 'object' THEN
+        PERFORM invalid('', 'a spec is an object');
+    END IF;
+    FOR name IN SELECT jsonb_object_keys(spec) LOOP
+        IF name NOT IN ('key', 'on') THEN
+            PERFORM invalid(below('', name), 'a spec has "key" and "on"');
+        END IF;
+    END LOOP;
+    IF NOT spec ?& '{key,on}' THEN
+        PERFORM invalid('', 'a spec has "key" and "on"');
+    END IF;
+    key := compile_key(spec -> 'key', '/key');
+    IF jsonb_typeof(spec -> 'on') <> 'object' OR spec -> 'on' = '{}' THEN
+        PERFORM invalid('/on', 'an object with event types is expected');
+    END IF;
+    FOR name, steps IN SELECT * FROM jsonb_each(spec -> 'on') LOOP
+        compiled := '[]';
+        IF jsonb_typeof(steps) = 'array' THEN
+            IF steps = '[]' THEN
+                PERFORM invalid(below('/on', name), 'a list has steps');
+            END IF;
+            i := 0;
+            FOR step IN SELECT jsonb_array_elements(steps) LOOP
+                compiled := compiled || jsonb_build_array(compile_step(step, below(below('/on', name), i::text), key));
+                i := i + 1;
+            END LOOP;
+        ELSE
+            compiled := jsonb_build_array(compile_step(steps, below('/on', name), key));
+        END IF;
+        every := every || jsonb_build_object(name, compiled);
+    END LOOP;
+    RETURN jsonb_build_object('on', every);
+END $$;
