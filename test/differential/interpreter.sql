@@ -361,6 +361,7 @@ DECLARE
     key jsonb := step -> 'key';
     items jsonb[] := ARRAY['null'::jsonb];    -- without "each": once, and nothing reads the item
     item jsonb;
+    followed text;
     instance text;
 BEGIN
     IF key ? 'each' THEN
@@ -377,8 +378,8 @@ BEGIN
             WHEN key ? 'path' THEN
                 instance := text_of((find(key -> 'path', scope))[1], 'an id');
             WHEN key ? 'alias' THEN
-                instance := (SELECT a.id FROM pg_temp.spec_alias AS a
-                    WHERE a.alias = text_of((find(key -> 'alias', scope))[1], 'an alias'));
+                followed := text_of((find(key -> 'alias', scope))[1], 'an alias');
+                instance := (SELECT a.id FROM pg_temp.spec_alias AS a WHERE a.alias = followed);
         END CASE;
         IF instance IS NOT NULL THEN
             PERFORM apply_step(step, instance, at_position, scope);
