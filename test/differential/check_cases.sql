@@ -7,7 +7,7 @@ CREATE FUNCTION make_events(events jsonb) RETURNS regclass LANGUAGE plpgsql AS $
 BEGIN
     CREATE TEMP TABLE IF NOT EXISTS case_event
         (position bigint, type text, stream_id text, data jsonb, metadata jsonb, occurred_at timestamptz);
-    TRUNCATE pg_temp.case_event;
+    DELETE FROM pg_temp.case_event;
     INSERT INTO pg_temp.case_event
     SELECT n, CASE WHEN jsonb_typeof(event) = 'array' THEN event ->> 0 ELSE event ->> 'type' END, event ->> 'stream',
         CASE WHEN jsonb_typeof(event) = 'array' THEN event -> 1 ELSE event -> 'data' END, event -> 'metadata',

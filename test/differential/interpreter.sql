@@ -307,10 +307,13 @@ CREATE FUNCTION depth(document jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE AS $
             WITH ORDINALITY AS found (bracket, n)) AS levels
 $$;
 
--- A step for one instance. `remembered`: what the instances and the aliases are is in the tables that fold() makes.
-CREATE FUNCTION apply_step(step jsonb, instance text, at_position bigint, scope scope) RETURNS void LANGUAGE plpgsql AS $$
+-- All that a fold has made so far: {id: state}, {id: position}, {alias: id}.
+CREATE TYPE world AS (states jsonb, positions jsonb, aliases jsonb);
+
+-- A step for one instance.
+CREATE FUNCTION apply_step(world world, step jsonb, id text, at_position bigint, scope scope) RETURNS world LANGUAGE plpgsql AS $$
 DECLARE
-    before jsonb := (SELECT state FROM pg_temp.spec_instance WHERE id = instance);
+    before jsonb := world.states -> id;
     after jsonb := before;
     changed boolean := false;
     operation jsonb;
@@ -318,10 +321,11 @@ DECLARE
     value jsonb;
     there jsonb;
     new jsonb;
+    alias text;
 BEGIN
     scope.state := before;    -- what all of the step's paths read
     IF step ? 'when' AND NOT holds(step -> 'when', scope) THEN
-        RETURN;
+        RETURN world;
     END IF;
     FOR operation IN SELECT jsonb_array_elements(step -> 'operations') LOOP
         names := resolve(operation -> 1, scope);
@@ -335,34 +339,35 @@ BEGIN
         after := CASE WHEN new IS NULL THEN after #- names ELSE put(after, names, new) END;
         changed := true;
     END LOOP;
-    -- Too short a text cannot be too deep.
-    IF changed AND length(after::text) > 2000 AND depth(after) > 1000 THEN
+    -- Without as many brackets it cannot be too deep.
+    IF changed AND length(after::text) - length(translate(after::text, '{[', '')) > 1000 AND depth(after) > 1000 THEN
         RAISE EXCEPTION 'the state is nested too deep' USING ERRCODE = 'program_limit_exceeded';
     END IF;
     IF (step -> 'delete')::boolean THEN
-        DELETE FROM pg_temp.spec_instance WHERE id = instance;
-        DELETE FROM pg_temp.spec_alias WHERE id = instance;
+        world.states := world.states - id;
+        world.positions := world.positions - id;
+        world.aliases := (SELECT coalesce(jsonb_object_agg(a.alias, a.id), '{}') FROM jsonb_each_text(world.aliases) AS a (alias, id)
+            WHERE a.id <> apply_step.id);
     ELSIF changed THEN
-        INSERT INTO pg_temp.spec_instance VALUES (instance, after, at_position)
-        ON CONFLICT (id) DO UPDATE SET state = excluded.state, position = excluded.position;
+        world.states := world.states || jsonb_build_object(id, after);
+        world.positions := world.positions || jsonb_build_object(id, at_position);
     END IF;
     IF step ? 'alias' THEN
-        value := (find(step -> 'alias', scope))[1];
-        IF text_of(value, 'an alias') IS NOT NULL THEN
-            INSERT INTO pg_temp.spec_alias VALUES (text_of(value, 'an alias'), instance)
-            ON CONFLICT (alias) DO UPDATE SET id = excluded.id;
+        alias := text_of((find(step -> 'alias', scope))[1], 'an alias');
+        IF alias IS NOT NULL THEN
+            world.aliases := world.aliases || jsonb_build_object(alias, id);
         END IF;
     END IF;
+    RETURN world;
 END $$;
 
 -- A step, for every instance that its key names.
-CREATE FUNCTION apply_keyed(step jsonb, at_position bigint, scope scope) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION apply_keyed(world world, step jsonb, at_position bigint, scope scope) RETURNS world LANGUAGE plpgsql AS $$
 DECLARE
     key jsonb := step -> 'key';
     items jsonb[] := ARRAY['null'::jsonb];    -- without "each": once, and nothing reads the item
     item jsonb;
-    followed text;
-    instance text;
+    id text;
 BEGIN
     IF key ? 'each' THEN
         items := find(key -> 'each', scope);
@@ -374,35 +379,33 @@ BEGIN
         scope.item := item;
         CASE
             WHEN key ? 'constant' THEN
-                instance := key ->> 'constant';
+                id := key ->> 'constant';
             WHEN key ? 'path' THEN
-                instance := text_of((find(key -> 'path', scope))[1], 'an id');
+                id := text_of((find(key -> 'path', scope))[1], 'an id');
             WHEN key ? 'alias' THEN
-                followed := text_of((find(key -> 'alias', scope))[1], 'an alias');
-                instance := (SELECT a.id FROM pg_temp.spec_alias AS a WHERE a.alias = followed);
+                id := world.aliases ->> text_of((find(key -> 'alias', scope))[1], 'an alias');
         END CASE;
-        IF instance IS NOT NULL THEN
-            PERFORM apply_step(step, instance, at_position, scope);
+        IF id IS NOT NULL THEN
+            world := apply_step(world, step, id, at_position, scope);
         END IF;
     END LOOP;
+    RETURN world;
 END $$;
 
 -- Folds a table of events (as readmodel.create_event_table makes them) and returns the instances. A row without an id is an
 -- updater error: the position of the event that failed, and in its state SQLSTATE and message; the others are as they were before
 -- that event. `mapped`: whether the source maps metadata and occurred_at.
 CREATE FUNCTION fold(spec jsonb, events regclass, mapped boolean DEFAULT true) RETURNS TABLE (id text, state jsonb, "position" bigint)
-LANGUAGE plpgsql SET search_path = spec_interpreter, pg_temp SET client_min_messages = warning AS $$
-#variable_conflict use_column
+LANGUAGE plpgsql SET search_path = spec_interpreter, pg_temp AS $$
 DECLARE
     compiled jsonb := compile(spec);
+    world world := ('{}', '{}', '{}');
+    next world;
     event record;
     scope scope;
     steps jsonb;
     step jsonb;
 BEGIN
-    CREATE TEMP TABLE IF NOT EXISTS spec_instance (id text COLLATE "C" PRIMARY KEY, state jsonb, position bigint);
-    CREATE TEMP TABLE IF NOT EXISTS spec_alias (alias text COLLATE "C" PRIMARY KEY, id text COLLATE "C");
-    TRUNCATE pg_temp.spec_instance, pg_temp.spec_alias;
     FOR event IN EXECUTE format('SELECT position, type, stream_id, data, metadata, occurred_at FROM %s ORDER BY position', events) LOOP
         steps := coalesce(compiled -> 'on' -> event.type, compiled -> 'on' -> '*');
         CONTINUE WHEN steps IS NULL;
@@ -410,9 +413,11 @@ BEGIN
             CASE WHEN mapped THEN to_jsonb(to_char(event.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) END,
             CASE WHEN mapped THEN event.metadata END, NULL, NULL);
         BEGIN
+            next := world;
             FOR step IN SELECT jsonb_array_elements(steps) LOOP
-                PERFORM apply_keyed(step, event.position, scope);
+                next := apply_keyed(next, step, event.position, scope);
             END LOOP;
+            world := next;
         EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
             -- A number beyond numeric's range is an error like any other.
             RETURN QUERY SELECT NULL::text, jsonb_build_object('sqlstate',
@@ -420,5 +425,5 @@ BEGIN
             EXIT;
         END;
     END LOOP;
-    RETURN QUERY SELECT i.id, i.state, i.position FROM pg_temp.spec_instance AS i ORDER BY i.id;
+    RETURN QUERY SELECT key, value, (world.positions -> key)::bigint FROM jsonb_each(world.states);
 END $$;
