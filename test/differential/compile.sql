@@ -357,7 +357,7 @@ BEGIN
     RETURN step || jsonb_build_object('key', key, 'delete', source ? 'delete', 'operations', compiled);
 END $$;
 
-CREATE FUNCTION compile(spec jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION compile(spec jsonb) RETURNS jsonb LANGUAGE plpgsql SET search_path = spec_interpreter AS $$
 DECLARE
     name text;
     steps jsonb;

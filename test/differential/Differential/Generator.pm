@@ -86,7 +86,7 @@ sub log_rows
 
 my $loose;    # how often a value or a target of any kind is taken
 my $item;     # whether $item is known where we are
-my $whole;    # how many times the state may still be copied whole: it grows
+my $whole;    # whether the state may be copied whole here: twice, or into a list, it would double with every event
 
 my %path = (
     number => ['$.n', '$.v', '$.n', '$.v', '$.o.n', '$.o.p.n', '$.l[0]', '$.l[1]', '$.items[0].n', '$.items[1].n', '$."ä"', '$.ä', '$event.position',
@@ -111,7 +111,7 @@ sub path_of
     $kind = pick(@every_kind) if rand() < $loose;
     if ($kind eq 'any')
     {
-        return '$state' if $whole > 0 && chance(0.05) && $whole--;
+        return '$state' if $whole && chance(0.1) && !($whole = 0);
         $kind = pick(@every_kind) if chance(0.7);
     }
     return pick(@{ $item_path{$kind} }) if $item && @{ $item_path{$kind} } && chance(0.5);
@@ -182,7 +182,7 @@ sub keys_of { my %hash = @_; return sort keys %hash }
 # The kind of state member that an operation works on, and of the value.
 my %operations = (
     default => sub { my $kind = pick(qw(number text list objects object any)); ($kind, $kind eq 'objects' ? '[]' : value($kind)) },
-    set => sub { my $kind = pick(qw(number text number text any any)); ($kind, value($kind)) },
+    set => sub { my $kind = pick(qw(number text number text any any)); ($kind, $kind eq 'any' ? copied() : value($kind)) },
     merge => sub { ('object', chance(0.6) ? template('object') : value('object')) },
     add => sub { ('number', value('number')) },
     min => sub { my $kind = pick(qw(number text)); ($kind, value($kind)) },
@@ -191,6 +191,16 @@ my %operations = (
     upsert => sub { ('objects', object_json(where => where(), (chance(0.85) ? (set => chance(0.9) ? template('object') : '{}') : ()))) },
     remove => sub { my $where = where(); (chance(0.9) ? 'objects' : 'list', object_json(where => $where)) },
     keep => sub { (pick(qw(list objects)), pick(0, 1, 2, 3, 5, '2.0', '1e1')) });
+
+my $copies;    # how many times a spec may still do that
+
+sub copied
+{
+    $whole = $copies;
+    my $value = text_json(path_of('any'));
+    ($copies, $whole) = ($copies && $whole, 0);
+    return chance(0.75) ? $value : literal('any');
+}
 
 sub where
 {
@@ -278,7 +288,7 @@ sub spec
 {
     $wrong = 0;
     $loose = chance(0.9) ? 0 : pick(0.01, 0.03, 0.1);
-    $whole = 1;
+    ($whole, $copies) = (0, 1);
     my ($key, $each) = key();
     my @on;
     foreach my $type ((shuffled(@types))[0 .. between(1, 3)], chance(0.3) ? '*' : ())
