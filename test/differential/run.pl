@@ -3,13 +3,15 @@
 #
 #   Differential::Generator  logs and specs, decided by a seed        Differential::Round   a log, some specs, and a way to the end
 #   Differential::Cases      the rules, case by case                  Differential::Shrink  makes a difference small
-#   Differential::Server     the connection, settings, restarts
+#   Differential::Mutations  specs that have to be refused    Differential::Server  the connection, settings, restarts
 use strict;
 use warnings;
+no warnings 'nonchar';    # U+FFFF is a character like any other here
 use utf8;
 use FindBin;
 use lib $FindBin::Bin;
 use Differential::Cases;
+use Differential::Mutations;
 use Differential::Round;
 use Differential::Server;
 use Differential::Shrink;
@@ -23,6 +25,7 @@ my $specs_per_log = 16;
 
 my $server = Differential::Server->new;
 my %tally = (rounds => 0, pairs => 0, failing => 0, events => 0, instances => 0);
+my %seconds;
 my $differences = 0;
 
 # A seed decides everything, also the way. Those without workers come first: to start and stop them takes time.
@@ -53,6 +56,7 @@ sub show
 sub run_round
 {
     my ($seed) = @_;
+    my $begin = time;
     my $round = Differential::Round->new(server => $server, seed => $seed, way => way_of($seed), count => $specs_per_log);
     my @differ = eval { $round->run };
     if (my $error = $@)
@@ -67,6 +71,7 @@ sub run_round
     $tally{events} += @{ $round->{specs} } * @{ $round->{rows} };
     $tally{instances} += $server->dbh->selectrow_array('SELECT count(*) FROM differential.expected WHERE id IS NOT NULL');
     $round->end;
+    $seconds{ $round->{way} } += time - $begin;
     foreach my $query (@differ)
     {
         show($round, $query) if $differences++ < 3;
@@ -80,7 +85,11 @@ print "differential test: ", scalar @seeds, " logs from SEED=$seeds[0], $specs_p
 $server->dbh->do('CREATE EXTENSION pg_readmodel');
 $server->dbh->do('CREATE SCHEMA differential CREATE TABLE expected (query text, id text COLLATE "C", state jsonb, position bigint)');
 $server->set('readmodel.enabled' => 'off');
-$differences += Differential::Cases::run($server) if !length $only;
+if (!length $only)
+{
+    $differences += Differential::Cases::run($server);
+    $differences += Differential::Mutations::run($server, $first_seed, 10 * $rounds);
+}
 foreach my $workers (0, 1)
 {
     my @these = grep { needs_workers($_) == $workers } @seeds;
@@ -94,6 +103,7 @@ foreach my $workers (0, 1)
 }
 printf "%d specs folded %d events into %d instances, %d of them up to an error: %.0f s\n", @tally{qw(pairs events instances failing)},
     time - $begin;
+print join(', ', map { sprintf('%s %.0f s', $_, $seconds{$_}) } sort keys %seconds), "\n";
 # A generator that makes nothing would find nothing.
 if (!$differences && @seeds > 20 && ($tally{instances} < $tally{pairs} || $tally{failing} < 0.03 * $tally{pairs} || $tally{failing} > 0.3 * $tally{pairs}))
 {

@@ -86,6 +86,7 @@ sub log_rows
 
 my $loose;    # how often a value or a target of any kind is taken
 my $item;     # whether $item is known where we are
+my $aliases;  # whether the spec has any
 my $whole;    # whether the state may be copied whole here: twice, or into a list, it would double with every event
 
 my %path = (
@@ -148,7 +149,7 @@ sub template
     return object_json(
         (chance(0.7) ? (n => value('number')) : ()),
         (chance(0.6) ? (s => value('text')) : ()),
-        (chance(0.4) ? (id => value('id')) : ()),
+        (chance(0.65) ? (id => value('id')) : ()),
         (chance(0.2) ? ('$k' => value('any')) : ()),
         (chance(0.2) ? (p => object_json(n => value('number'), k => value('kind'))) : ()));
 }
@@ -156,6 +157,7 @@ sub template
 sub value
 {
     my ($kind) = @_;
+    return 'null' if chance(0.02);
     return text_json(path_of($kind)) if chance($kind eq 'number' ? 0.7 : 0.75);
     return literal($kind);
 }
@@ -205,7 +207,7 @@ sub copied
 sub where
 {
     return object_json(weighted(
-        4 => sub { (id => value('id')) }, 3 => sub { (n => text_json(path_of('number'))) }, 1 => sub { (s => value('text')) },
+        10 => sub { (id => value('id')) }, 3 => sub { (n => text_json(path_of('number'))) }, 1 => sub { (s => value('text')) },
         1 => sub { (id => value('id'), n => value('number')) }, 1 => sub { (p => object_json(n => value('number'), k => value('kind'))) },
         1 => sub { (n => 'null') }));
 }
@@ -226,7 +228,8 @@ sub operations
         {
             my ($kind, $operand) = $operations{$name}->();
             # Two texts for one target are two members of the object, and the later one wins in jsonb.
-            push @targets, target_of($kind), $operand;
+            # The whole state goes to one place only: copies in several would hold one another.
+            push @targets, $operand eq '"$state"' ? 'any' : target_of($kind), $operand;
         }
         push @step, $name => object_json(@targets);
     }
@@ -252,7 +255,7 @@ sub key
     my $alone = sub {
         ($item) = @_;
         return weighted(12 => sub { text_json(single_path('id')) }, 2 => sub { pick('"one"', '7', '"$$x"', '""', '1.50') },
-            3 => sub { object_json(alias => text_json(single_path('reference'))) });
+            $aliases ? 12 : 0 => sub { object_json(alias => text_json(single_path('reference'))) });
     };
     my $each = chance(0.25);
     my $json = $each
@@ -265,18 +268,18 @@ sub step
 {
     my ($general_item) = @_;
     $item = $general_item;
-    return '"delete"' if chance(0.02);
+    return '"delete"' if chance(0.015);
     my @step;
-    if (chance(0.15))
+    if (chance($aliases ? 0.4 : 0.1))
     {
         my ($key, $each) = key();
         push @step, key => $key;
         $item = $each;
     }
     push @step, when => condition(0) if chance(0.35);
-    push @step, alias => text_json(single_path('reference')) if chance(0.3);
+    push @step, alias => text_json(single_path('reference')) if $aliases && chance(0.5);
     push @step, operations() if !@step || $step[-2] ne 'alias' || chance(0.8);
-    push @step, delete => 'true' if chance(0.04);
+    push @step, delete => 'true' if chance(0.025);
     push @step, add => object_json(count => 1) if @step == grep { /^(key|when)$/ } @step;
     my @pairs;
     while (my ($name, $json) = splice(@step, 0, 2)) { push @pairs, [$name, $json] }
@@ -289,7 +292,9 @@ sub spec
     $wrong = 0;
     $loose = chance(0.9) ? 0 : pick(0.01, 0.03, 0.1);
     ($whole, $copies) = (0, 1);
+    $aliases = chance(0.3);
     my ($key, $each) = key();
+    ($key, $each) = key() if $key =~ /"alias"/ && chance(0.9);    # those who follow need others who remember
     my @on;
     foreach my $type ((shuffled(@types))[0 .. between(1, 3)], chance(0.3) ? '*' : ())
     {
