@@ -55,15 +55,16 @@ bool move_share(const CheckpointMove &move, int share)
 
 bool finish_share(int32 generation_id, int share)
 {
+    // Of two that finish at once the second waits here until the first has committed, and then sees that it is finished. (They hold
+    // their own rows already, so they cannot wait for each other's.)
+    pg::execute("SELECT FROM readmodel_catalog.checkpoint WHERE generation_id = $1 FOR UPDATE",
+                pg::Args().integer(generation_id));
     pg::execute("UPDATE readmodel_catalog.share SET finished = true WHERE generation_id = $1 AND share = $2",
                 pg::Args().integer(generation_id).integer(share));
-    // Of two that finish at once the second waits here for the first, whose row has changed then.
-    const pg::Rows rows = pg::execute("SELECT finished FROM readmodel_catalog.share WHERE generation_id = $1"
-                                      " ORDER BY share FOR UPDATE",
-                                      pg::Args().integer(generation_id));
-    for (uint64 row = 0; row < rows.size(); row++)
-        if (!rows.boolean(row, 1))
-            return false;
+    if (!pg::execute("SELECT FROM readmodel_catalog.share WHERE generation_id = $1 AND NOT finished",
+                     pg::Args().integer(generation_id))
+             .empty())
+        return false;
     pg::execute("UPDATE readmodel_catalog.checkpoint c"
                 "   SET position = s.position, events_applied = s.events_applied, instances = s.instances, shares = 1,"
                 "       updated_at = pg_catalog.now()"

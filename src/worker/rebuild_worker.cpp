@@ -393,6 +393,7 @@ void RebuildWorker::flush(bool finished)
             lane->flush(true);
             if (finished && split_generation != 0 && !lane->empty() && !lane->stopped())
             {
+                const pg::FreshSnapshot snapshot; // the statements take their own, but will not run without one
                 was_last = query::finish_share(split_generation, share);
                 if (was_last)
                     query::merge_aliases(lane->members().front()->generation);
