@@ -304,12 +304,30 @@ TEST(Limits, AreErrorsOfTheEvent)
     const char *upsert = R"([{"upsert":{"a":{"where":{"x":1}}}},{"upsert":{"a":{"where":{"x":1},"set":{"y":"$.v"}}}}])";
     EXPECT_EQ(step(upsert, 997).error, "");
     EXPECT_TRUE(step(upsert, 998).limit);
+}
 
-    const fold_test::Applied sum =
-        apply_step(R"({"add":{"a":"$.v"}})", R"({"a":)" + std::string(131072, '9') + "}", R"({"v":1})");
-    EXPECT_TRUE(sum.limit);
-    EXPECT_EQ(sum.error.substr(0, 44), R"(cannot add to "a": a number is beyond the ra)");
-    EXPECT_EQ(sum.state.size(), 131072u + 6);
+TEST(Limits, SumsBeyondNumericAreErrorsOfTheEvent)
+{
+    const Spec spec = Spec::parse(R"({"key":"x","on":{"E":{"add":{"a":"$.v"}}}})");
+    Updater updater(spec);
+    MemoryHost host;
+    const std::string largest(131072, '9');
+    host.set_state("x", "{}");
+    fold::Instance &instance = *host.instance("x");
+    instance.state.put("a", fold::Value::number(*fold::Decimal::parse(largest)));
+    instance.bytes = instance.state.bytes();
+    Changes changes;
+    try
+    {
+        updater.apply(TestEvent("E", R"({"v":1})"), host, changes);
+        FAIL() << "no error";
+    }
+    catch (const UpdaterError &error)
+    {
+        EXPECT_TRUE(error.limit);
+        EXPECT_EQ(std::string(error.what()).substr(0, 44), R"(cannot add to "a": a number is beyond the ra)");
+    }
+    EXPECT_EQ(fold::to_json(instance.state), "{\"a\":" + largest + "}");
 }
 
 TEST(Limits, StatesBeyondJsonbAreErrorsOfTheEvent)
