@@ -15,7 +15,7 @@ SET search_path = spec_interpreter;
 
 CREATE FUNCTION invalid(pointer text, what text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'invalid spec at %', pointer USING ERRCODE = 'invalid_parameter_value', DETAIL = what;
+    RAISE EXCEPTION 'invalid spec at %', CASE pointer WHEN '' THEN '""' ELSE pointer END USING ERRCODE = 'invalid_parameter_value', DETAIL = what;
 END $$;
 
 -- A member's JSON pointer (RFC 6901).
@@ -174,6 +174,13 @@ DECLARE
     part jsonb;
     i int := 0;
 BEGIN
+    IF jsonb_typeof(source) = 'object' THEN
+        FOR word IN SELECT jsonb_object_keys(source) LOOP
+            IF word NOT IN ('exists', 'eq', 'ne', 'lt', 'le', 'gt', 'ge', 'in', 'and', 'or', 'not') THEN
+                PERFORM invalid(below(pointer, word), 'no such condition');
+            END IF;
+        END LOOP;
+    END IF;
     IF jsonb_typeof(source) <> 'object' OR (SELECT count(*) FROM jsonb_object_keys(source)) <> 1 THEN
         PERFORM invalid(pointer, 'a condition is an object of one member');
     END IF;
@@ -203,8 +210,6 @@ BEGIN
             END IF;
             RETURN jsonb_build_object(word, jsonb_build_array(compile_value(operand -> 0, below(pointer, '0'), item),
                 compile_value(operand -> 1, below(pointer, '1'), item)));
-        ELSE
-            PERFORM invalid(pointer, 'no such condition');
     END CASE;
 END $$;
 
@@ -222,11 +227,15 @@ BEGIN
             RETURN jsonb_build_object('constant', regexp_replace(source #>> '{}', '^\$\$', '$'));
         WHEN 'object' THEN
             FOR name IN SELECT jsonb_object_keys(source) LOOP
-                IF name NOT IN ('each', 'key', 'alias') OR source ? 'alias' AND name <> 'alias' OR item AND name <> 'alias' THEN
+                IF name NOT IN ('each', 'key', 'alias') OR item AND name <> 'alias' THEN
                     PERFORM invalid(below(pointer, name), 'a key has "each" and "key", or "alias"');
                 END IF;
             END LOOP;
-            IF source ? 'alias' THEN
+            IF source ? 'alias' AND source ?| '{each,key}' THEN
+                PERFORM invalid(below(pointer, 'alias'), 'a key has "each" and "key", or "alias"');
+            ELSIF source ? 'key' AND NOT source ? 'each' THEN
+                PERFORM invalid(below(pointer, 'key'), 'a key has "each" and "key", or "alias"');
+            ELSIF source ? 'alias' THEN
                 RETURN jsonb_build_object('alias', compile_path(source -> 'alias', below(pointer, 'alias'), (item, false, false)));
             ELSIF NOT source ?& '{each,key}' THEN
                 PERFORM invalid(pointer, 'a key has "each" and "key", or "alias"');
@@ -251,13 +260,14 @@ END $$;
 CREATE FUNCTION compile_operand(operation text, source jsonb, pointer text, item boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     name text;
+    kind text;
     compiled jsonb;
 BEGIN
     CASE
         WHEN operation = 'keep' THEN
             IF jsonb_typeof(source) <> 'number' THEN
                 PERFORM invalid(pointer, 'a whole number is expected');
-            ELSIF source::numeric < 0 OR source::numeric <> trunc(source::numeric) THEN
+            ELSIF source #>> '{}' !~ '^[0-9]+$' OR source::numeric > 2147483647 THEN
                 PERFORM invalid(pointer, 'a whole number is expected');
             END IF;
             RETURN jsonb_build_object('literal', source);
@@ -280,7 +290,14 @@ BEGIN
             END IF;
             RETURN compiled;
         ELSE
-            RETURN compile_value(source, pointer, item);
+            compiled := compile_value(source, pointer, item);
+            -- What can never be of the right kind.
+            kind := CASE WHEN compiled ? 'literal' THEN jsonb_typeof(compiled -> 'literal') WHEN NOT compiled ? 'path' THEN jsonb_typeof(source) END;
+            IF kind <> 'null' AND (operation = 'merge' AND kind <> 'object' OR operation = 'add' AND kind <> 'number'
+                OR operation IN ('min', 'max') AND kind NOT IN ('number', 'string')) THEN
+                PERFORM invalid(pointer, 'a value of another kind is expected');
+            END IF;
+            RETURN compiled;
     END CASE;
 END $$;
 
@@ -331,7 +348,7 @@ BEGIN
                 compiled := compiled || jsonb_build_array(jsonb_build_array(operation,
                     compile_target(targets #>> '{}', below(pointer, operation), item), '{"literal": true}'::jsonb));
                 CONTINUE;
-            ELSIF jsonb_typeof(targets) <> 'array' OR targets = '[]' THEN
+            ELSIF jsonb_typeof(targets) <> 'array' THEN
                 PERFORM invalid(below(pointer, operation), 'a target or a list of targets is expected');
             END IF;
             FOR operand IN SELECT jsonb_array_elements(targets) LOOP
@@ -343,7 +360,7 @@ BEGIN
                 i := i + 1;
             END LOOP;
         ELSE
-            IF jsonb_typeof(targets) <> 'object' OR targets = '{}' THEN
+            IF jsonb_typeof(targets) <> 'object' THEN
                 PERFORM invalid(below(pointer, operation), 'an object with targets is expected');
             END IF;
             -- In the order of jsonb's members.
