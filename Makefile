@@ -22,7 +22,7 @@ OWN_GOALS := check check-long check-asan check-valgrind torture demo bench micro
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
 export PG_CONFIG
-export DEBUG FAULTS KEEP EVENTS SCALE SUITES TESTS TAP SEED PLAN
+export DEBUG FAULTS KEEP EVENTS SCALE SUITES TESTS TAP SEED PLAN ROUNDS
 # In bash SECONDS counts up by itself.
 export TORTURE_SECONDS := $(SECONDS)
 

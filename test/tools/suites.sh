@@ -2,8 +2,8 @@
 # The suites, for a script that has sourced throwaway-server.sh, made a server and installed the extension for it.
 #
 #   run_suites SUITE..   runs these, prints what each runner says and the differences of what failed, and fails if any did or
-#                        if there was nothing to run. Suites: unit, fuzz, regress, isolation, model, tap, faults, torture. The server is started
-#                        for the suites that need it.
+#                        if there was nothing to run. Suites: unit, fuzz, regress, isolation, model, tap, faults, differential, torture.
+#                        The server is started for the suites that need it.
 #   server_survived      fails, and shows why, if the log of the current server tells of a crash
 #
 # REGRESS and ISOLATION choose tests of those suites, TAP (test/t/x.pl ..) those of tap or faults.
@@ -149,6 +149,12 @@ run_faults()
     prove_tests faults --jobs 2
 )
 
+# From another seed each time, on a server of its own.
+run_differential()
+{
+    "$TA_TOP/test/differential/run.sh"
+}
+
 # Twenty seconds of it, with another seed each time, on a server of its own.
 run_torture()
 {
@@ -173,8 +179,9 @@ present()
         model) compgen -G "$TA_TOP/test/model/*.pml" ;;
         tap) compgen -G "$TA_TOP/test/t/*.pl" ;;
         faults) compgen -G "$TA_TOP/test/faults/*.pl" ;;
+        differential) compgen -G "$TA_TOP/test/differential/*.pl" ;;
         torture) compgen -G "$TA_TOP/test/torture/*.pl" ;;
-        *) echo "unknown suite \"$1\": TESTS takes unit, fuzz, regress, isolation, model, tap, faults, torture" >&2; exit 2 ;;
+        *) echo "unknown suite \"$1\": TESTS takes unit, fuzz, regress, isolation, model, tap, faults, differential, torture" >&2; exit 2 ;;
     esac >/dev/null
 }
 
