@@ -7,7 +7,8 @@
 #   make check-long  all of these, and make torture for a minute
 #   make torture     writers, kills and changes of every kind at once, judged by an oracle (SECONDS=60, SEED=n, PLAN=1, KEEP=1)
 #   make demo        the main job, shown on a throw-away server (KEEP=1 leaves it up, EVENTS=file.csv[.gz] uses that log)
-#   make bench       the figures, with their baselines (SCALE=0.1 for a short run)
+#   make bench       the figures, with their baselines (SUITE="2 9" for some, EVENTS=n, QUICK=1 to see whether it works), and their report
+#   make bench-report  bench/report.html from the newest figures
 #   make micro-bench how long values, paths and folding take by themselves, without a server
 #   make packages    only installs the packages
 #   make format, make lint
@@ -17,12 +18,12 @@
 PG_CONFIG ?= $(or $(wildcard /usr/lib/postgresql/15/bin/pg_config),pg_config)
 
 # These work before PostgreSQL is installed, so nothing below their branch may ask pg_config anything.
-OWN_GOALS := check check-long check-asan check-valgrind torture demo bench micro-bench packages format lint
+OWN_GOALS := check check-long check-asan check-valgrind torture demo bench bench-report micro-bench packages format lint
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
 export PG_CONFIG
-export DEBUG FAULTS KEEP EVENTS SCALE SUITES TESTS TAP SEED PLAN ROUNDS
+export DEBUG FAULTS KEEP EVENTS SUITE QUICK TESTS TAP SEED PLAN ROUNDS
 # In bash SECONDS counts up by itself.
 export TORTURE_SECONDS := $(SECONDS)
 
@@ -58,11 +59,16 @@ demo:
 	@test/demo/demo.sh
 
 bench:
-	@test/tools/packages.sh build
+	@test/tools/packages.sh build bench
 	@bench/bench.sh
+	@bench/report.pl
+
+bench-report:
+	@test/tools/packages.sh bench
+	@bench/report.pl
 
 micro-bench:
-	@test/tools/packages.sh build bench
+	@test/tools/packages.sh build micro
 	@cmake -S . -B build/micro -DCMAKE_BUILD_TYPE=Release >/dev/null
 	@cmake --build build/micro --target micro_bench -j 2 >/dev/null
 	@build/micro/micro_bench

@@ -5,7 +5,8 @@ CREATE SCHEMA shop;
 SELECT readmodel.create_event_table('shop.events');
 
 -- Every customer registers within the first tenth of the log. Every order is placed, paid, shipped and then delivered or
--- returned, with other customers' events in between. Four events an order, one a customer, about 230 bytes each.
+-- returned, with other customers' events in between. Four events an order, one a customer, about 230 bytes each. A return
+-- carries its refund, a number below zero.
 CREATE PROCEDURE shop.generate(customers int, products int, orders int)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -22,7 +23,8 @@ BEGIN
         SELECT 'order-' || o.number, step, kind.type,
                jsonb_build_object('order', 'order-' || o.number, 'customer', 'customer-' || o.customer,
                                   'product', 'product-' || o.product, 'quantity', o.quantity,
-                                  'amount', round(o.quantity * (1 + o.product * 37 % 5000) / 100.0, 2)),
+                                  'amount', amount)
+                   || CASE kind.type WHEN 'OrderReturned' THEN jsonb_build_object('refund', -amount) ELSE '{}' END,
                o.number + 0.1 * orders * o.delay * (step - 1) / 10
         FROM (
             -- The oldest tenth of the orders comes from customers that are registered by then.
@@ -30,6 +32,7 @@ BEGIN
                    1 + floor(random() * products)::int AS product, 1 + floor(random() * 4)::int AS quantity,
                    random() AS delay, random() < 0.05 AS returned
             FROM generate_series(1, orders) AS number) AS o,
+            LATERAL (SELECT round(o.quantity * (1 + o.product * 37 % 5000) / 100.0, 2) AS amount) AS price,
             generate_series(1, 4) AS step,
             LATERAL (SELECT CASE step WHEN 1 THEN 'OrderPlaced' WHEN 2 THEN 'OrderPaid' WHEN 3 THEN 'OrderShipped'
                                       ELSE CASE WHEN o.returned THEN 'OrderReturned' ELSE 'OrderDelivered' END END AS type) AS kind

@@ -1,12 +1,13 @@
 #!/bin/bash
 # packages.sh GROUP..: installs the Debian packages of these groups that are missing, and does nothing if none is.
-# Groups: build, test, long, bench, lint. Needs root or sudo only when something is missing.
+# Groups: build, test, long, bench, micro, lint. Needs root or sudo only when something is missing.
 set -euo pipefail
 
 build=(make g++ postgresql-15 postgresql-server-dev-15 nlohmann-json3-dev libboost-dev)
 test=(cmake clang libgtest-dev nlohmann-json3-dev libipc-run-perl libdbd-pg-perl perl spin gcc)
 long=(valgrind libc6-dbg)
-bench=(cmake libbenchmark-dev)
+bench=(gnuplot-nox perl)
+micro=(cmake libbenchmark-dev)
 lint=(cmake libgtest-dev clang-format clang-tidy)
 
 wanted=()
@@ -16,6 +17,7 @@ for group in "$@"; do
         test) wanted+=("${test[@]}") ;;
         long) wanted+=("${long[@]}") ;;
         bench) wanted+=("${bench[@]}") ;;
+        micro) wanted+=("${micro[@]}") ;;
         lint) wanted+=("${lint[@]}") ;;
         *) echo "packages.sh: unknown group \"$group\"" >&2; exit 2 ;;
     esac

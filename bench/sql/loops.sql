@@ -1,12 +1,11 @@
 -- The two loops that a rebuild is measured against. Both read pages by position and build the same event document.
-CREATE SCHEMA bench;
 CREATE TABLE bench.state (id text PRIMARY KEY, state jsonb NOT NULL, position bigint NOT NULL, updated_at timestamptz NOT NULL);
 
 -- (a) What a hand-written projection does per event: read the state, call the updater, upsert; a commit per 1,000 events.
-CREATE PROCEDURE bench.loop_with_state()
+CREATE PROCEDURE bench.loop_with_state(behind bigint DEFAULT -1)
 LANGUAGE plpgsql AS $$
 DECLARE
-    done bigint := -1;
+    done bigint := behind;
     before bigint;
     event record;
     old jsonb;
@@ -53,34 +52,4 @@ BEGIN
         EXIT WHEN done = before;
         COMMIT;
     END LOOP;
-END $$;
-
--- From the call of define_query to "ready".
-CREATE PROCEDURE bench.rebuild()
-LANGUAGE plpgsql AS $$
-DECLARE
-    status text;
-BEGIN
-    PERFORM readmodel.define_query('customers', 'shop', 'shop.customer(jsonb, jsonb)', key => $key$data->>'customer'$key$);
-    LOOP
-        COMMIT;
-        status := readmodel.readiness('customers');
-        EXIT WHEN status = 'ready';
-        IF status = 'failed' THEN
-            RAISE EXCEPTION 'the rebuild failed: %', (SELECT error_message FROM readmodel.status() WHERE name = 'customers');
-        END IF;
-        PERFORM pg_sleep(0.02);
-    END LOOP;
-END $$;
-
-CREATE FUNCTION bench.check_states(states regclass) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-    different bigint;
-BEGIN
-    EXECUTE format('SELECT count(*) FROM shop.customer_oracle AS o FULL JOIN %s AS s USING (id)
-                    WHERE o.state::text IS DISTINCT FROM s.state::text', states) INTO different;
-    IF different > 0 THEN
-        RAISE EXCEPTION '% states in % differ from the fold over the events', different, states;
-    END IF;
 END $$;

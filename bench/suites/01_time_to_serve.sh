@@ -1,0 +1,43 @@
+# shellcheck shell=bash
+# Suite 1, time to serve after a start: from the start of the server until the first state is read from a query that is ready,
+# over the number of events. What keeps its read models in memory has to replay all of them at this point.
+
+suite_title='Time to serve after a start'
+suite_seconds=130
+
+suite()
+{
+    local sizes events round connected ready answered again first='' last rounds
+    local all_again=0
+    local -A all_answered
+    read -r -a sizes <<<"$(quick '10000 100000 1000000 5000000' '10000 20000 40000')"
+    rounds=$(quick 5 2)
+    chart serve lines 'From the start of the server to the first answer' 'events in the log' seconds logx logy
+    for events in "${sizes[@]}"; do
+        BUILD_SECONDS=
+        serving_database "$events"
+        serve_only "serve_$events"
+        served_state "serve_$events"
+        for round in $(seq "$rounds"); do
+            throwaway_stop
+            read -r connected ready answered again <<<"$(start_and_ask "serve_$events")"
+            progress "$(printf '%8s events, round %s: connected after %s ms, ready %s, answered %s' "$events" "$round" "$connected" "$ready" "$answered")"
+            all_answered[$events]+=" $answered"
+            all_again=$((all_again + again))
+        done
+        # shellcheck disable=SC2086
+        last=$(calc "$(median ${all_answered[$events]}) / 1000")
+        first=${first:-$last}
+        point serve 'start to first answer' "$events" "$last"
+        if [ -n "$BUILD_SECONDS" ]; then
+            point serve "replay of the log ($(fastest_kind))" "$events" "$BUILD_SECONDS"
+            row "first answer after a start, $events events" "$last" s 'replay of the log' "$BUILD_SECONDS" "$(ratio "$last" "$BUILD_SECONDS")"
+        else
+            row "first answer after a start, $events events" "$last" s
+        fi
+    done
+    row "the same, ${sizes[-1]} events against ${sizes[0]}" "$last" s "${sizes[0]} events" "$first" "$(ratio "$last" "$first")" 'ratio <= 1.5'
+    row 'events read again after these starts' "$all_again" events - - - 'value <= 0'
+    serve_only ''
+    throwaway_restart
+}
