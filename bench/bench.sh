@@ -10,15 +10,15 @@ shopt -s inherit_errexit # a wrong result within $(..) ends the run too
 BENCH=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=test/tools/throwaway-server.sh
 . "$BENCH/../test/tools/throwaway-server.sh"
+QUICK=${QUICK:-}
+if [ "$QUICK" = 0 ]; then
+    QUICK=
+fi
 for part in results measure server serving; do
     # shellcheck source=/dev/null
     . "$BENCH/lib/$part.sh"
 done
 
-QUICK=${QUICK:-}
-if [ "$QUICK" = 0 ]; then
-    QUICK=
-fi
 EVENTS=${EVENTS:-$(quick 1000000 10000)}
 if ! [[ $EVENTS =~ ^[0-9]+$ ]] || [ "$EVENTS" -lt 5000 ] || [ "$EVENTS" -gt 50000000 ]; then
     echo "EVENTS: \"$EVENTS\" is not a number from 5000 to 50000000" >&2
@@ -40,7 +40,7 @@ chosen_suites()
         if [[ $wanted =~ ^[0-9]+$ ]]; then
             file=$(printf '%s/suites/%02d_*.sh' "$BENCH" "$((10#$wanted))")
         else
-            file=$BENCH/suites/??_${wanted//-/_}.sh
+            file="$BENCH/suites/??_${wanted//-/_}.sh"
         fi
         # shellcheck disable=SC2086
         if ! compgen -G "$file"; then

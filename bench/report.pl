@@ -46,7 +46,7 @@ sub quoted
     return "'$text'";
 }
 
-my @colours = qw(#2f6b9a #c8553d #4f8a4c #8b6bb1 #b58900 #555555);
+my @colours = ("#2f6b9a", "#c8553d", "#4f8a4c", "#8b6bb1", "#b58900", "#555555");
 
 # Several series over the same numbers: one file of "x y" each.
 sub lines_chart
@@ -95,7 +95,7 @@ sub bars_chart
     }
     return "set datafile separator \"\\t\"\nset datafile missing '-'\nset style data histograms\nset style histogram clustered gap 1\n"
         . "set style fill solid 0.9 noborder\nset boxwidth 0.9\nset yrange [0:*]\nset xtics noenhanced nomirror "
-        . (@names > 4 ? 'rotate by -20' : '') . "\nplot " . join(', ', @plots) . "\n";
+        . (length("@names") > 60 ? 'rotate by -20' : '') . "\nplot " . join(', ', @plots) . "\n";
 }
 
 sub svg_of
@@ -104,9 +104,9 @@ sub svg_of
     my $svg = "$scratch/$chart->{id}.svg";
     my $script = "$scratch/$chart->{id}.gp";
     open my $out, '>:encoding(UTF-8)', $script or die "$script: $!\n";
-    print $out "set encoding utf8\nset terminal svg size 860,380 dynamic noenhanced font 'sans-serif,12' background 'white'\n",
+    print $out "set encoding utf8\nset terminal svg size 960,380 dynamic noenhanced font 'sans-serif,12' background 'white'\n",
         'set output ', quoted($svg), "\n", 'set xlabel ', quoted($chart->{xlabel}), "\nset ylabel ", quoted($chart->{ylabel}),
-        "\nset grid ytics lc rgb '#dddddd'\nset border 3 lc rgb '#666666'\nset tics nomirror\nset key outside top left horizontal\n",
+        "\nset grid ytics lc rgb '#dddddd'\nset border 3 lc rgb '#666666'\nset tics nomirror\nset key outside right top vertical Left reverse\n",
         "set format y '%.10g'\nset format x '%.10g'\n", $chart->{type} eq 'bars' ? bars_chart($chart) : lines_chart($chart);
     close $out;
     system('gnuplot', $script) == 0 or die "gnuplot failed on the chart \"$chart->{id}\"\n";

@@ -5,7 +5,7 @@ now() { date +%s%N; }
 seconds_since() { awk -v from="$1" -v to="$(now)" 'BEGIN { printf "%.4f", (to - from) / 1e9 }'; }
 
 # calc 'EXPRESSION': awk's arithmetic. The expression is a script's own, its numbers are psql's and pgbench's.
-calc() { awk "BEGIN { printf \"%.10g\", $1 }"; }
+calc() { awk "BEGIN { printf \"%.10g\", ($1) }"; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.4g", (b == 0 ? 0 : a / b) }'; }
 median()
 {

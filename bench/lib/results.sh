@@ -27,7 +27,11 @@ record() { (IFS=$'\t'; printf '%s\n' "${*:2}") >>"$RESULTS/$1"; }
 row()
 {
     record rows "$SUITE_NUMBER" "$1" "$2" "$3" "${4:--}" "${5:--}" "${6:--}" "${7:--}"
-    printf '   %s: %s %s%s\n' "$1" "$(shown "$2")" "$3" "${6:+${4:+ ($(shown "$6") of "$4")}}"
+    local against=
+    if [ "${4:--}" != - ]; then
+        against=" ($(shown "$6") of \"$4\")"
+    fi
+    printf '   %s: %s %s%s\n' "$1" "$(shown "$2")" "$3" "$against"
 }
 
 row_missing()

@@ -2,7 +2,9 @@
 # Suite 1, time to serve after a start: from the start of the server until the first state is read from a query that is ready,
 # over the number of events. What keeps its read models in memory has to replay all of them at this point.
 
+# shellcheck disable=SC2034
 suite_title='Time to serve after a start'
+# shellcheck disable=SC2034
 suite_seconds=130
 
 suite()

@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # Suite 2, cold replay rate: events per second from define_query to "ready", beside what plain SQL and PL/pgSQL need.
 
+# shellcheck disable=SC2034
 suite_title='Cold replay rate'
+# shellcheck disable=SC2034
 suite_seconds=200
 
 # --- the whole log, from the start ----------------------------------------------------------------------------------------

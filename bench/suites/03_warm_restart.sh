@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # Suite 3, warm restart to ready: a restart of the server takes as long with many events as with few, and reads none of them.
 
+# shellcheck disable=SC2034
 suite_title='Warm restart to ready'
+# shellcheck disable=SC2034
 suite_seconds=90
 
 # Rounds take turns, and the noise is what differs between restarts over one and the same log. The stop is not counted: pg_ctl

@@ -2,7 +2,9 @@
 # Suite 4, memory during replay: RssAnon of the rebuild's worker, above its first sample, against readmodel.state_cache; with few
 # instances, which fit, and with so many that the cache has to let some go.
 
+# shellcheck disable=SC2034
 suite_title='Memory during replay'
+# shellcheck disable=SC2034
 suite_seconds=200
 
 # replay_memory SERIES DATABASE QUERY EVENTS STATEMENT: rebuilds by that statement, and adds the rows
@@ -28,10 +30,12 @@ replay_memory()
         while read -r t mb; do
             point memory "$series" "$t" "$mb"
         done
+    longest=$(most "$longest" "$seconds")
     row "$series: worker above its start, peak" "$above" MB state_cache "$CACHE_MB" "$(ratio "$above" "$CACHE_MB")" "value <= $(calc "$CACHE_MB + 32")"
     row "$series: events" "$(calc "$events / $seconds")" events/s
 }
 CACHE_MB=
+longest=0
 
 suite()
 {
@@ -59,4 +63,6 @@ suite()
     progress "comparing all states with the oracle's"
     check_states memory counters log.counter_oracle
     drop_database memory
+    point memory state_cache 0 "$CACHE_MB"
+    point memory state_cache "$longest" "$CACHE_MB"
 }

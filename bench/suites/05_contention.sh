@@ -2,14 +2,17 @@
 # Suite 5, contention on one instance: 1, 10 and 100 writers whose events all concern one instance; appended to one stream by
 # append(), which serialises them, or inserted into none. Nothing may be lost or counted twice, and writers should not notice.
 
+# shellcheck disable=SC2034
 suite_title='Contention on one instance'
+# shellcheck disable=SC2034
 suite_seconds=150
 
 # contend LOAD WRITERS SECONDS DATABASE
 contend() { load main "$4" -M prepared -c "$2" -j "$(($2 > 1 ? 2 : 1))" -T "$3" -f "$BENCH/pgbench/$1.pgbench"; }
 
 # contention LOAD WRITERS LABEL
-contention() # shellcheck disable=SC2086
+# shellcheck disable=SC2086 # lists of numbers
+contention()
 {
     local kind=$1 writers=$2 label seconds round events without='' with='' ratios='' lags='' lag tps
     seconds=$(quick 3 1)
@@ -39,8 +42,8 @@ contention() # shellcheck disable=SC2086
     fi
     row "$label, one live query" "$(median $with)" appends/s 'no query' "$(median $without)" "$(median $ratios)" 'ratio >= 0.7'
     row "$label: lag meanwhile, median" "$(median $lags)" events 'appended in a second' "$(median $with)" "$(ratio "$(median $lags)" "$(median $with)")"
-    point contention "$3, no query" "$writers writers" "$(median $without)"
-    point contention "$3, live query" "$writers writers" "$(median $with)"
+    point contention "$3, no query" "${label#*, }" "$(median $without)"
+    point contention "$3, live query" "${label#*, }" "$(median $with)"
 }
 
 suite()

@@ -2,7 +2,9 @@
 # Suite 6, selective replay: of ten live queries one is defined anew, while events are appended. It alone is replayed; the others keep
 # their generation, their position and their lag, and stay ready.
 
+# shellcheck disable=SC2034
 suite_title='Selective replay: one changed query of ten'
+# shellcheck disable=SC2034
 suite_seconds=60
 
 suite()

@@ -2,7 +2,9 @@
 # Suite 7, catch-up under live appends: a rebuild while events keep coming, and the lag of live queries behind writers who take the
 # processors and leave holes.
 
+# shellcheck disable=SC2034
 suite_title='Catch-up under live appends'
+# shellcheck disable=SC2034
 suite_seconds=200
 
 # --- a new query on a busy log ---------------------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 # Suite 8, replay twice: the same states, byte for byte, and the same positions, whatever the size of a batch and the interval of flushes;
 # a spec gives what the function of the same meaning gives.
 
+# shellcheck disable=SC2034
 suite_title='Replay twice, byte-identical'
+# shellcheck disable=SC2034
 suite_seconds=60
 
 set_and_reload()

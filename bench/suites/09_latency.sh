@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # Suite 9, commit to visible: from the commit of an event to the commit of its state, at 100 appends/s.
 
+# shellcheck disable=SC2034
 suite_title='Commit-to-visible latency'
+# shellcheck disable=SC2034
 suite_seconds=75
 
 # latency KIND SECONDS

@@ -2,7 +2,9 @@
 # Suite 10, what appenders pay: single-row inserts as fast as they go, into the same table without the extension, as a source, and
 # under a live query; and with what one would do otherwise, a projection trigger and a NOTIFY trigger.
 
+# shellcheck disable=SC2034
 suite_title='What appenders pay'
+# shellcheck disable=SC2034
 suite_seconds=240
 
 declare -A append_tps append_ratios
@@ -46,7 +48,8 @@ append_rounds()
 }
 
 # append_row CLIENTS VARIANT LABEL TARGET
-append_row() # shellcheck disable=SC2086
+# shellcheck disable=SC2086 # lists of numbers
+append_row()
 {
     local key="$1 $2" label
     label="$1 client$(if [ "$1" -gt 1 ]; then echo s; fi), $3"
@@ -58,7 +61,8 @@ append_row() # shellcheck disable=SC2086
 }
 
 # less_than_otherwise KIND OTHER LABEL: with a live query fewer appends are lost than to what one would otherwise do
-less_than_otherwise() # shellcheck disable=SC2086
+# shellcheck disable=SC2086 # lists of numbers
+less_than_otherwise()
 {
     local ours others
     ours=$(calc "100 * (1 - $(median ${append_ratios["8 $1"]}))")

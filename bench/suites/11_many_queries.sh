@@ -2,7 +2,9 @@
 # Suite 11, cost of the 2nd to 100th query: the time that the tail needs per event, for one live query, for a hundred that share the same
 # events among them, and for ten that all take every event. Events come in bursts of one transaction.
 
+# shellcheck disable=SC2034
 suite_title='Cost of the 2nd to 100th query'
+# shellcheck disable=SC2034
 suite_seconds=90
 
 # many_queries WANTED KIND: sets $MICROSECONDS
