@@ -14,18 +14,22 @@ contend() { load main "$4" -M prepared -c "$2" -j "$(($2 > 1 ? 2 : 1))" -T "$3" 
 # shellcheck disable=SC2086 # lists of numbers
 contention()
 {
-    local kind=$1 writers=$2 label seconds round events without='' with='' ratios='' lags='' lag tps
+    local kind=$1 writers=$2 label seconds round events without='' with='' ratios='' lags='' lag seen tps
     seconds=$(quick 3 1)
     label="$3, $2 writer$(if [ "$2" -gt 1 ]; then echo s; fi)"
     for round in $(seq "$(quick 3 1)"); do
+        # Sampled here too: looking takes a part of the processor.
+        sample "$TA_DIR/lag" 0.05 main contention_without 'SELECT coalesce(lag, 0) FROM readmodel.status();'
         contend "$kind" "$writers" "$seconds" contention_without
+        end_sampling
         tps=$LOAD_TPS
         without+=" $tps"
         sample "$TA_DIR/lag" 0.05 main contention_with 'SELECT coalesce(lag, 0) FROM readmodel.status();'
         contend "$kind" "$writers" "$seconds" contention_with
         end_sampling
         until_caught_up contention_with one
-        lag=$(median $(cat "$TA_DIR/lag"))
+        mapfile -t seen <"$TA_DIR/lag"
+        lag=$(median "${seen[@]}")
         with+=" $LOAD_TPS"
         ratios+=" $(ratio "$LOAD_TPS" "$tps")"
         lags+=" $lag"
