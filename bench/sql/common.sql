@@ -1,11 +1,13 @@
 -- What all suites use, in each of their databases.
 CREATE SCHEMA bench;
 
--- Until the query, or without a name every one, is ready; an error if it fails or takes longer than ten minutes.
+-- Until the query, or without a name every one, is ready; an error that tells how it stands if it fails, or shortly before the time of
+-- the statement is up.
 CREATE PROCEDURE bench.until_ready(query text)
 LANGUAGE plpgsql AS $$
 DECLARE
     failure record;
+    latest timestamptz := clock_timestamp() + 0.9 * current_setting('statement_timeout')::interval;
 BEGIN
     LOOP
         COMMIT;
@@ -14,6 +16,10 @@ BEGIN
         WHERE status = 'failed' AND query IN ('', name);
         IF FOUND THEN
             RAISE EXCEPTION 'query "%" has failed: %: %', failure.name, failure.reason, failure.error_message;
+        END IF;
+        IF clock_timestamp() > latest THEN
+            RAISE EXCEPTION 'query "%" does not become ready', query
+                USING DETAIL = (SELECT string_agg(s::text, E'\n') FROM readmodel.status() AS s WHERE query IN ('', name));
         END IF;
         PERFORM pg_sleep(0.002);
     END LOOP;
