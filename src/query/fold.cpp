@@ -65,6 +65,7 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
 
     updater->begin_page();
     PassOverPage pass;
+    cache.tick();
 
     // An event's fold that outlasts either limit is an updater error; rebuild_timeout is the limit on no progress at all.
     const bool per_event = settings::updater_timeout > 0 &&
@@ -179,6 +180,15 @@ void Fold::written(bool keep)
     updater->written(keep);
     if (!keep)
         forget();
+}
+
+void Fold::evict(size_t most)
+{
+    if (bytes() <= most)
+        return;
+    updater->forget(); // aliases are few, or cheap to find again
+    cache.evict(most);
+    complete = false;
 }
 
 void Fold::forget()

@@ -57,6 +57,8 @@ public:
     std::int64_t instance_change() const { return cache.instance_change(); }
     // The transaction of write() has committed. `keep`: the states stay in memory for the next pages.
     void written(bool keep);
+    // Keeps the states that were used last, `most` bytes of them. Everything must be written.
+    void evict(size_t most);
     // Forgets everything that was not written.
     void forget();
 

@@ -70,6 +70,7 @@ StateCache::Entry &StateCache::at(std::string_view id)
         entry->second.entry = &*entry;
         used += entry_overhead + id.size();
     }
+    entry->second.used_at = now;
     return *entry;
 }
 
@@ -154,6 +155,35 @@ void StateCache::flushed()
         entry->second.stored = entry->second.exists;
     }
     dirty.clear();
+}
+
+void StateCache::evict(size_t most)
+{
+    READMODEL_CHECK(dirty.empty());
+    if (used <= most)
+        return;
+    // As if all were of one size. How long ago they were used is compared, since `now` begins anew some day.
+    std::vector<std::uint32_t> ages;
+    ages.reserve(map.size());
+    for (const Entry &entry : map)
+        ages.push_back(now - entry.second.used_at);
+    const size_t kept =
+        static_cast<size_t>(static_cast<double>(map.size()) * static_cast<double>(most) / static_cast<double>(used));
+    const auto border = ages.begin() + static_cast<std::ptrdiff_t>(std::min(kept, ages.size() - 1));
+    std::nth_element(ages.begin(), border, ages.end());
+    const std::uint32_t oldest = *border;
+    for (const bool also_oldest : {false, true})
+        for (auto entry = map.begin(); entry != map.end() && (!also_oldest || used > most);)
+        {
+            const std::uint32_t age = now - entry->second.used_at;
+            if (age < oldest || (age == oldest && !also_oldest))
+            {
+                ++entry;
+                continue;
+            }
+            used -= entry_overhead + entry->first.size() + entry->second.document.capacity() + entry->second.bytes;
+            entry = map.erase(entry);
+        }
 }
 
 void StateCache::clear()

@@ -24,6 +24,7 @@ struct CachedState : fold::Instance
     bool known = false;    // it was looked up, or cannot exist
     bool stored = false;   // the table has a row for it
     bool dirty = false;
+    std::uint32_t used_at = 0;         // when it was asked for last, in pages
     ItemPointerData tid = {{0, 0}, 0}; // where the table has its row, as of the last look; not valid: nobody knows
     std::pair<const std::string, CachedState> *entry = nullptr; // in the cache
 };
@@ -43,8 +44,11 @@ public:
 
     explicit StateCache(StateForm form_) : form(form_) {}
 
-    // The entry of an id, made (not known yet) if there is none. Entries stay where they are until clear().
+    // The entry of an id, made (not known yet) if there is none. Entries stay where they are until clear() or evict().
     Entry &at(std::string_view id);
+
+    // Another page begins.
+    void tick() { now++; }
 
     // Puts a new document in (empty: deletes the instance) and marks the entry for the next flush.
     void change(Entry &entry, std::string_view document, Position position);
@@ -71,6 +75,8 @@ public:
     std::int64_t instance_change() const;
     void flushed(); // all dirty entries are as the table has them
     void clear();
+    // Forgets what was not used for longest, until no more than `most` bytes are left. Nothing may be dirty.
+    void evict(size_t most);
 
 private:
     void replace(Entry &entry, std::string_view document, Position position);
@@ -80,6 +86,7 @@ private:
     Map map;
     std::vector<Entry *> dirty;
     size_t used = 0;
+    std::uint32_t now = 0;
     std::string lookup;
     mutable std::string scratch; // of documents that are written
 };

@@ -304,6 +304,17 @@ void Lane::committed(bool keep)
     }
 }
 
+void Lane::evict(size_t most)
+{
+    // Each gives up the same share of what it holds.
+    const size_t now = bytes();
+    if (now > most)
+        for (const auto &member : all)
+            if (!member->fold.dirty())
+                member->fold.evict(static_cast<size_t>(static_cast<double>(member->fold.bytes()) *
+                                                       static_cast<double>(most) / static_cast<double>(now)));
+}
+
 void Lane::abandon()
 {
     for (const auto &held : all)

@@ -82,6 +82,8 @@ public:
     void flush(bool everything);
     // The next flush writes each member by itself, as after one that was not committed.
     void flush_one_by_one() { one_by_one = true; }
+    // After a flush that has written everything: keeps `most` bytes of states, those that were used last.
+    void evict(size_t most);
     // The transaction of flush() has committed. `keep`: states stay in memory.
     void committed(bool keep);
     // It has not.

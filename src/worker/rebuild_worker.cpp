@@ -42,6 +42,11 @@ constexpr long last_retry_ms = 5000;
 constexpr long longest_sleep_ms = 1000;
 constexpr std::int64_t progress_line_us = 10'000'000;
 
+size_t cache_bytes()
+{
+    return static_cast<size_t>(settings::state_cache) * 1024;
+}
+
 class RebuildWorker
 {
 public:
@@ -374,7 +379,7 @@ bool RebuildWorker::fold_page(const MaybePosition &settled)
 bool RebuildWorker::flush_due() const
 {
     return TimestampDifferenceExceeds(flushed_at, GetCurrentTimestamp(), settings::flush_interval) ||
-           lane->bytes() > static_cast<size_t>(settings::state_cache) * 1024 || lane->stopped() ||
+           lane->bytes() > cache_bytes() || lane->stopped() ||
            std::any_of(waiting.begin(), waiting.end(), [](const auto &aside) { return aside.second.retry_at == 0; });
 }
 
@@ -405,7 +410,9 @@ void RebuildWorker::flush(bool finished)
     FAULT_POINT(after_commit);
     flushing = flush_alone = false;
     merged = was_last;
-    lane->committed(lane->bytes() < static_cast<size_t>(settings::state_cache) * 1024);
+    lane->committed(true);
+    if (lane->bytes() > cache_bytes())
+        lane->evict(cache_bytes() / 2); // so that the next flush is as far away as it can be
     flushed_at = GetCurrentTimestamp();
     FAULT_POINT(before_publish);
     for (const auto &member : lane->members())
