@@ -126,7 +126,7 @@ bool make_keys(const Shape &shape, Relation index, const pg::Args &args, ScanKey
 Datum copied(Datum value, PageContent &page)
 {
     const char *const from = DatumGetPointer(value);
-    if (VARATT_IS_SHORT(from))
+    if (VARATT_IS_SHORT(from) && !VARATT_IS_EXTERNAL(from)) // what is stored apart has a header of one byte too
     {
         // Readers of jsonb would make this copy once for each generation.
         const size_t length = VARSIZE_SHORT(from) - VARHDRSZ_SHORT;
