@@ -419,9 +419,9 @@ BEGIN
             END LOOP;
             world := next;
         EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
-            -- A number beyond numeric's range is an error like any other.
-            RETURN QUERY SELECT NULL::text, jsonb_build_object('sqlstate',
-                CASE WHEN SQLSTATE LIKE '54%' THEN SQLSTATE ELSE '22023' END, 'message', SQLERRM), event.position;
+            RETURN QUERY SELECT NULL::text, jsonb_build_object('message', SQLERRM, 'sqlstate',
+                -- Numeric's range is a limit like others.
+                CASE SQLSTATE WHEN '22003' THEN '54000' ELSE SQLSTATE END), event.position;
             EXIT;
         END;
     END LOOP;

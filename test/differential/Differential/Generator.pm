@@ -64,6 +64,7 @@ sub log_rows
 {
     my ($count) = @_;
     $wrong = chance(0.85) ? 0 : pick(0.003, 0.01, 0.03);
+    local $Differential::Random::plain = chance(0.6);
     my @rows;
     foreach (1 .. $count)
     {
@@ -292,6 +293,7 @@ sub spec
     $wrong = 0;
     $loose = chance(0.9) ? 0 : pick(0.01, 0.03, 0.1);
     ($whole, $copies) = (0, 1);
+    local $Differential::Random::plain = chance(0.7);
     $aliases = chance(0.3);
     my ($key, $each) = key();
     ($key, $each) = key() if $key =~ /"alias"/ && chance(0.9);    # those who follow need others who remember

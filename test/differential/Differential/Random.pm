@@ -69,12 +69,16 @@ sub list_json { return '[' . join(', ', @_) . ']' }
 
 sub digits { my ($count) = @_; return between(1, 9) . join('', map { between(0, 9) } 2 .. $count) }
 
-# Small ones that meet again, and the edges: scales, exponents, more than 64 and more than 128 bits, zeros of every kind.
+# Small ones that meet again, also with other digits; and, unless they are plain, the edges: scales, exponents, more than 64 and more
+# than 128 bits, zeros of every kind. One of these is the largest of all, so the small ones need logs of their own.
+our $plain = 0;
+
 sub number_json
 {
     my $sign = chance(0.3) ? '-' : '';
+    return $sign . between(0, 4) . pick('', '', '', '.0', '.00', '.5', '.50', 'e0', '.10e1') if $plain || chance(0.4);
     return weighted(
-        40 => sub { $sign . between(0, 5) },
+        5 => sub { $sign . between(0, 5) },
         15 => sub { $sign . between(0, 20) . '.' . pick(qw(0 5 50 00 25 125 1)) },
         10 => sub { $sign . between(0, 999) . '.' . sprintf('%02d', between(0, 99)) },
         4 => sub { $sign . pick(qw(0 0.0 0.000 0e0 0e-3 0E5)) },
