@@ -31,7 +31,7 @@ export TORTURE_SECONDS := $(SECONDS)
 .NOTPARALLEL:
 
 packages:
-	@test/tools/packages.sh build test lint bench
+	@test/tools/packages.sh build test lint bench micro
 
 check:
 	@test/tools/packages.sh build test
