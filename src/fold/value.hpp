@@ -85,6 +85,13 @@ public:
         return {count <= inline_text ? content.chars : content.block.address.chars, count};
     }
 
+    // Asks for the memory that a container's content lies in.
+    void prefetch() const
+    {
+        if (is_container())
+            __builtin_prefetch(content.block.address.members);
+    }
+
     // Arrays and objects: how many elements or members.
     std::size_t size() const { return count; }
     bool empty() const { return count == 0; }

@@ -29,6 +29,9 @@ void told_as_postgres(F &&f)
     }
 }
 
+// How many events ahead a state is asked for.
+constexpr std::size_t prefetched = 4;
+
 std::string_view view_of(Datum datum)
 {
     const text *const value = DatumGetTextPP(datum);
@@ -111,9 +114,7 @@ void SpecUpdater::select(const source::EventPage &page, const MaybePosition &cur
                 }
             });
     }
-    // Otherwise apply() meets only states that are in the cache, or do not exist.
-    if (!complete)
-        collect_keys(page, pass);
+    collect_keys(page, pass);
 }
 
 // Keeps the events that have a key, and names their instances.
@@ -127,7 +128,10 @@ void SpecUpdater::collect_keys(const source::EventPage &page, PassOverPage &pass
         {
             const bool owned = owner.share.owns(id);
             if (owned)
-                owner.selected_entries.push_back(&owner.cache.at(id));
+            {
+                owner.id_text.append(id);
+                owner.id_ends.push_back(owner.id_text.size());
+            }
             found |= owned || owner.aliases; // a lane keeps the aliases of the instances of others, too
         }
         void alias(std::string_view alias) override
@@ -140,7 +144,28 @@ void SpecUpdater::collect_keys(const source::EventPage &page, PassOverPage &pass
         bool found = false;
     } collector(*this);
 
-    std::size_t kept = 0;
+    id_text.clear();
+    id_ends.clear();
+    std::vector<std::size_t> first_ids; // of each event that is kept
+    first_ids.reserve(selected.size());
+    const auto finish = [&]
+    {
+        selected.resize(first_ids.size());
+        std::vector<std::string_view> ids;
+        ids.reserve(id_ends.size());
+        std::size_t begin = 0;
+        for (const std::size_t end : id_ends)
+        {
+            ids.emplace_back(id_text.data() + begin, end - begin);
+            begin = end;
+        }
+        cache.at_all(ids, selected_entries);
+        for (std::size_t i = 0; i < selected.size(); i++)
+        {
+            const std::size_t end = i + 1 < selected.size() ? first_ids[i + 1] : ids.size();
+            selected[i].entry = first_ids[i] < end ? selected_entries[first_ids[i]] : nullptr;
+        }
+    };
     try
     {
         told_as_postgres(
@@ -150,18 +175,22 @@ void SpecUpdater::collect_keys(const source::EventPage &page, PassOverPage &pass
                 {
                     pass.at = one.index;
                     collector.found = false;
+                    const std::size_t first = id_ends.size();
                     updater.collect(event_of(one, page.positions()[one.index]), collector);
                     if (collector.found)
-                        selected[kept++] = one;
+                    {
+                        selected[first_ids.size()] = one;
+                        first_ids.push_back(first);
+                    }
                 }
             });
     }
     catch (...)
     {
-        selected.resize(kept); // the events before it are applied
+        finish(); // the events before it are applied
         throw;
     }
-    selected.resize(kept);
+    finish();
     pass.at = page.size();
 }
 
@@ -180,8 +209,13 @@ void SpecUpdater::apply(const source::EventPage &page, PassOverPage &pass)
     told_as_postgres(
         [&]
         {
-            for (const Selected &one : selected)
+            for (std::size_t i = 0; i < selected.size(); i++)
             {
+                const Selected &one = selected[i];
+                // The states are anywhere in memory: they are asked for ahead of time.
+                if (i + prefetched < selected.size() && selected[i + prefetched].entry)
+                    selected[i + prefetched].entry->second.state.prefetch();
+                hint = one.entry;
                 pass.at = one.index;
                 if (worker::WorkerProcess::should_leave_page())
                 {
@@ -209,7 +243,7 @@ fold::Instance *SpecUpdater::instance(std::string_view id)
     counted |= owned && first;
     if (!owned)
         return nullptr;
-    CachedState &state = cache.at(id).second;
+    CachedState &state = hint && hint->first == id ? hint->second : cache.at(id).second;
     // The lane is stale, which its compare-and-set will tell, or somebody has set the checkpoint back.
     if (unlikely(state.exists && state.position >= position))
         throw pg::Error(ERRCODE_DATA_CORRUPTED, "the event at position " + std::to_string(position) +

@@ -29,8 +29,9 @@ private:
     // An event of a type that the spec covers, its columns unpacked: nothing of PostgreSQL is called while it is read.
     struct Selected
     {
-        std::size_t index; // in the page
-        const Jsonb *data; // null: SQL's NULL, or not read
+        std::size_t index;        // in the page
+        StateCache::Entry *entry; // of its first instance here; null: it is named by an alias
+        const Jsonb *data;        // null: SQL's NULL, or not read
         const Jsonb *metadata;
         std::string_view type; // null: SQL's NULL; so are these
         std::string_view stream;
@@ -52,11 +53,14 @@ private:
     JsonbReader reader;
     std::optional<AliasStore> aliases; // of a spec that uses them
     std::vector<Selected> selected;
-    std::vector<std::string> names; // of aliases that the page follows
-    bool all_in_cache = false;      // what is not in the cache does not exist
-    Position position = 0;          // of the event in hand
-    bool concerned = false;         // it concerns an instance ..
-    bool counted = false;           // .. and is counted here
+    std::string id_text;               // the ids that the page's events name, one after the other ..
+    std::vector<std::size_t> id_ends;  // .. and where each ends
+    std::vector<std::string> names;    // of aliases that the page follows
+    StateCache::Entry *hint = nullptr; // of the event in hand
+    bool all_in_cache = false;         // what is not in the cache does not exist
+    Position position = 0;             // of the event in hand
+    bool concerned = false;            // it concerns an instance ..
+    bool counted = false;              // .. and is counted here
     fold::Changes changes;
 };
 

@@ -61,17 +61,40 @@ bool id_before(KeyType type, std::string_view a, std::string_view b)
     return values[0] < values[1];
 }
 
-StateCache::Entry &StateCache::at(std::string_view id)
+StateCache::Entry &StateCache::at(std::string_view id, std::uint64_t hash)
 {
-    lookup.assign(id);
-    const auto [entry, made] = map.try_emplace(lookup);
-    if (made)
+    Entry *entry = index.find(id, hash);
+    if (!entry)
     {
-        entry->second.entry = &*entry;
+        auto made = std::make_unique<Entry>(std::piecewise_construct, std::forward_as_tuple(id), std::tuple());
+        index.add(made.get(), hash);
+        entry = made.release();
+        entry->second.entry = entry;
         used += entry_overhead + id.size();
     }
     entry->second.used_at = now;
     return *entry;
+}
+
+void StateCache::at_all(std::span<const std::string_view> ids, std::vector<Entry *> &found)
+{
+    // As many as the processor can have under way, and its cache hold.
+    constexpr std::size_t group = 64;
+    std::array<std::uint64_t, group> hashes;
+    for (std::size_t from = 0; from < ids.size(); from += group)
+    {
+        const std::span<const std::string_view> some = ids.subspan(from, std::min(group, ids.size() - from));
+        for (std::size_t i = 0; i < some.size(); i++)
+        {
+            hashes[i] = Index::hash_of(some[i]);
+            index.prefetch(hashes[i]);
+        }
+        for (std::size_t i = 0; i < some.size(); i++)
+            if (const Entry *const entry = index.candidate(hashes[i]))
+                __builtin_prefetch(entry);
+        for (std::size_t i = 0; i < some.size(); i++)
+            found.push_back(&at(some[i], hashes[i]));
+    }
 }
 
 void StateCache::replace(Entry &entry, std::string_view document, Position position)
@@ -164,31 +187,30 @@ void StateCache::evict(size_t most)
         return;
     // As if all were of one size. How long ago they were used is compared, since `now` begins anew some day.
     std::vector<std::uint32_t> ages;
-    ages.reserve(map.size());
-    for (const Entry &entry : map)
-        ages.push_back(now - entry.second.used_at);
+    ages.reserve(index.size());
+    index.each([&](const Entry &entry) { ages.push_back(now - entry.second.used_at); });
     const size_t kept =
-        static_cast<size_t>(static_cast<double>(map.size()) * static_cast<double>(most) / static_cast<double>(used));
+        static_cast<size_t>(static_cast<double>(ages.size()) * static_cast<double>(most) / static_cast<double>(used));
     const auto border = ages.begin() + static_cast<std::ptrdiff_t>(std::min(kept, ages.size() - 1));
     std::nth_element(ages.begin(), border, ages.end());
     const std::uint32_t oldest = *border;
     for (const bool also_oldest : {false, true})
-        for (auto entry = map.begin(); entry != map.end() && (!also_oldest || used > most);)
-        {
-            const std::uint32_t age = now - entry->second.used_at;
-            if (age < oldest || (age == oldest && !also_oldest))
+        index.keep_if(
+            [&](Entry &entry)
             {
-                ++entry;
-                continue;
-            }
-            used -= entry_overhead + entry->first.size() + entry->second.document.capacity() + entry->second.bytes;
-            entry = map.erase(entry);
-        }
+                const std::uint32_t age = now - entry.second.used_at;
+                if (age < oldest || (age == oldest && !also_oldest) || used <= most)
+                    return true;
+                used -= entry_overhead + entry.first.size() + entry.second.document.capacity() + entry.second.bytes;
+                delete &entry;
+                return false;
+            });
 }
 
 void StateCache::clear()
 {
-    map.clear();
+    index.each([](Entry &entry) { delete &entry; });
+    index.clear();
     dirty.clear();
     used = 0;
 }

@@ -3,6 +3,7 @@
 
 #include "pg/guard.hpp"
 #include "query/generation.hpp"
+#include "query/state_index.hpp"
 
 #include "fold/updater.hpp"
 
@@ -39,13 +40,17 @@ enum class StateForm
 class StateCache
 {
 public:
-    using Map = std::unordered_map<std::string, CachedState>;
-    using Entry = Map::value_type;
+    using Entry = std::pair<const std::string, CachedState>;
 
     explicit StateCache(StateForm form_) : form(form_) {}
+    ~StateCache() { clear(); }
+    StateCache(const StateCache &) = delete;
+    StateCache &operator=(const StateCache &) = delete;
 
     // The entry of an id, made (not known yet) if there is none. Entries stay where they are until clear() or evict().
-    Entry &at(std::string_view id);
+    Entry &at(std::string_view id) { return at(id, Index::hash_of(id)); }
+    // The entries of many ids, appended to `found`: sooner than one after the other.
+    void at_all(std::span<const std::string_view> ids, std::vector<Entry *> &found);
 
     // Another page begins.
     void tick() { now++; }
@@ -61,8 +66,8 @@ public:
     // Takes over what the table holds.
     void fill(Entry &entry, std::string_view document, Position position);
 
-    size_t bytes() const { return used; }
-    size_t size() const { return map.size(); }
+    size_t bytes() const { return used + index.bytes(); }
+    size_t size() const { return index.size(); }
     // The document of a state that exists, for the table: a tree's is allocated in CurrentMemoryContext.
     Datum document_of(const Entry &entry) const;
     // About how many bytes it has.
@@ -79,15 +84,17 @@ public:
     void evict(size_t most);
 
 private:
+    using Index = StateIndex<Entry>;
+
+    Entry &at(std::string_view id, std::uint64_t hash);
     void replace(Entry &entry, std::string_view document, Position position);
     void mark(Entry &entry);
 
     StateForm form;
-    Map map;
+    Index index;
     std::vector<Entry *> dirty;
     size_t used = 0;
     std::uint32_t now = 0;
-    std::string lookup;
     mutable std::string scratch; // of documents that are written
 };
 
