@@ -72,10 +72,10 @@ public:
     Event event(std::int64_t position)
     {
         Event result;
-        constexpr std::array<std::string_view, 4> types = {"A", "A", "B", "C"};
+        constexpr std::array<std::string_view, 6> types = {"A", "A", "A", "A", "B", "C"};
         result.type = choices.up_to(9) == 9 ? fold::Value() : fold::Value::text(choices.of(types));
         if (choices.up_to(9) != 9)
-            result.data = fold::parse_json(document(3));
+            result.data = fold::parse_json(choices.up_to(9) == 9 ? document(3) : object(3));
         if (choices.maybe())
             result.metadata = fold::parse_json(document(1));
         result.position = position;
@@ -129,16 +129,30 @@ private:
     {
         std::string result;
         for (const std::string_view each : names)
-            if (choices.maybe())
-                result.append(result.empty() ? "{\"" : ",\"").append(each).append("\":").append(document(levels - 1));
+        {
+            const int choice = choices.up_to(4);
+            if (choice == 4)
+                continue;
+            std::string member;
+            if (choice == 3)
+                member = document(levels - 1);
+            else if (each == "a" || each == "id")
+                member = std::to_string(choices.up_to(3));
+            else if (each == "c")
+                member = R"({"x":)" + scalar() + "}";
+            else if (each == "list")
+                member = "[" + scalar() + ",{\"id\":" + scalar() + "}]";
+            else
+                member = scalar();
+            result.append(result.empty() ? "{\"" : ",\"").append(each).append("\":").append(member);
+        }
         return result.empty() ? "{}" : result + "}";
     }
 
     std::string path(bool many = true)
     {
-        constexpr std::array<std::string_view, 7> roots = {
-            "$", "$", "$", "$state", "$event.metadata", "$item", "$event.position"};
-        std::string result(choices.of(roots));
+        constexpr std::array<std::string_view, 4> others = {"$state", "$event.metadata", "$event.position", "$item"};
+        std::string result(choices.up_to(3) == 3 ? choices.of(others) : "$");
         if (result == "$event.position")
             return result;
         for (int i = choices.up_to(2); i > 0; --i)
@@ -173,8 +187,11 @@ private:
         }
     }
 
-    std::string target()
+    // Mostly the one place where all operations of its kind meet, so that there is something to change.
+    std::string target(std::string_view home)
     {
+        if (choices.up_to(3) != 3)
+            return std::string(home);
         std::string result = "\\\"" + std::string(name()) + "\\\"";
         for (int i = choices.up_to(2); i > 0; --i)
             result += choices.maybe() ? "[" + path(false) + "]" : ".\\\"" + std::string(name()) + "\\\"";
@@ -201,47 +218,53 @@ private:
         }
     }
 
+    // Mostly a key that every event has: an event that concerns nothing tests nothing.
     std::string key()
     {
-        switch (choices.up_to(6))
+        switch (choices.up_to(9))
         {
-        case 0:
-            return "\"constant\"";
-        case 1:
-            return R"({"each":"$.list[*]","key":"$item"})";
-        case 2:
-            return R"({"each":"$.list","key":"$item.id"})";
-        case 3:
-            return R"({"alias":"$.a"})";
         case 4:
-            return R"({"each":"$.list","key":{"alias":"$item"}})";
-        case 5:
-            return "\"$\"";
-        default:
             return "\"$.id\"";
+        case 5:
+            return R"({"each":"$.list[*]","key":"$item.id"})";
+        case 6:
+            return R"({"alias":"$.a"})";
+        case 7:
+            return R"({"each":"$.list","key":"$.a"})";
+        case 8:
+            return R"({"each":"$.list","key":{"alias":"$item.id"}})";
+        case 9:
+            return "\"" + path(false) + "\"";
+        default:
+            return "\"constant\"";
         }
     }
 
     std::string operation()
     {
-        constexpr std::array<std::string_view, 7> plain = {"default", "set", "merge", "add", "min", "max", "append"};
-        const int which = choices.up_to(10);
+        constexpr std::array<std::string_view, 7> plain = {"append", "add", "set", "merge", "min", "max", "default"};
+        constexpr std::array<std::string_view, 7> homes = {"list", "a", "b", "c", "a", "a", "id"};
+        constexpr std::array<std::string_view, 7> usual = {"$", "$.a", "$.b", "$.c", "$.a", "$.a", "$.id"};
+        const int which = choices.up_to(11);
         if (which < 7)
         {
-            const std::string what(plain[static_cast<std::size_t>(which)]);
-            // Literals of a wrong kind are refused when the spec is defined: mostly paths.
-            const bool free = what == "default" || what == "set" || what == "append";
-            return "\"" + what + R"(":{")" + target() + "\":" + (free ? value() : "\"" + path() + "\"") + "}";
+            const auto index = static_cast<std::size_t>(which);
+            const std::string what(plain[index]);
+            // Literals of a wrong kind are refused when the spec is defined: paths, where not every value will do.
+            std::string operand = "\"" + std::string(usual[index]) + "\"";
+            if (choices.up_to(2) == 2)
+                operand = what == "append" || what == "set" || what == "default" ? value() : "\"" + path() + "\"";
+            return "\"" + what + R"(":{")" + target(homes[index]) + "\":" + operand + "}";
         }
         if (which == 7)
-            return R"("unset":[")" + target() + "\"]";
-        if (which == 8)
-            return R"("keep":{")" + target() + "\":" + std::to_string(choices.up_to(3)) + "}";
+            return R"("unset":[")" + target("b") + "\"]";
+        if (which <= 9)
+            return R"("keep":{")" + target("list") + "\":" + std::to_string(choices.up_to(3)) + "}";
         const std::string where = R"("where":{")" + std::string(name()) + "\":" + value(1) + "}";
-        if (which == 9)
-            return R"("remove":{")" + target() + "\":{" + where + "}}";
-        return R"("upsert":{")" + target() + "\":{" + where + R"(,"set":{")" + std::string(name()) + "\":" + value(1) +
-               "}}}";
+        if (which == 10)
+            return R"("remove":{")" + target("list") + "\":{" + where + "}}";
+        return R"("upsert":{")" + target("list") + "\":{" + where + R"(,"set":{")" + std::string(name()) +
+               "\":" + value(1) + "}}}";
     }
 
     std::string step()
