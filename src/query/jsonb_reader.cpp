@@ -36,7 +36,9 @@ View value_at(const JsonbContainer *container, std::size_t index, std::uint32_t 
     {
     case JENTRY_ISSTRING:
         view.kind = Kind::text;
-        view.text = {data + offset, getJsonbLength(container, static_cast<int>(index))};
+        view.text = {data + offset, index > 0 && !JBE_HAS_OFF(entry)
+                                        ? JBE_OFFLENFLD(entry)
+                                        : getJsonbLength(container, static_cast<int>(index))};
         break;
     case JENTRY_ISNUMERIC:
         view.kind = Kind::number;
@@ -168,12 +170,36 @@ fold::Value copy_at(const View &view, int levels)
     return object;
 }
 
+// Of few entries only the first holds an offset instead of a length, and it begins at 0: all others follow from the lengths.
+constexpr std::size_t few = JB_OFFSET_STRIDE / 2;
+
+View member_of_few(const JsonbContainer *container, std::size_t count, std::string_view name)
+{
+    const char *const data = data_of(container);
+    std::uint32_t offset = 0;
+    std::size_t found = count;
+    for (std::size_t i = 0; i < count; i++)
+    {
+        const std::uint32_t length = JBE_OFFLENFLD(container->children[i]);
+        if (length == name.size() && std::memcmp(data + offset, name.data(), length) == 0)
+            found = i;
+        offset += length;
+    }
+    if (found == count)
+        return {};
+    for (std::size_t i = 0; i < found; i++)
+        offset += JBE_OFFLENFLD(container->children[count + i]);
+    return value_at(container, count + found, offset);
+}
+
 } // namespace
 
 View JsonbReader::member(const View &object, std::string_view name) const
 {
     const JsonbContainer *const container = container_of(object);
     const std::size_t count = count_of(container);
+    if (count <= few)
+        return member_of_few(container, count, name);
     std::size_t low = 0;
     std::size_t high = count;
     while (low < high)

@@ -29,6 +29,9 @@ void told_as_postgres(F &&f)
     }
 }
 
+// A look at the clock would cost as much as a field.
+constexpr std::size_t looks_every = 64;
+
 // How many events ahead a state is asked for.
 constexpr std::size_t prefetched = 4;
 
@@ -217,7 +220,7 @@ void SpecUpdater::apply(const source::EventPage &page, PassOverPage &pass)
                     selected[i + prefetched].entry->second.state.prefetch();
                 hint = one.entry;
                 pass.at = one.index;
-                if (worker::WorkerProcess::should_leave_page())
+                if (i % looks_every == 0 && worker::WorkerProcess::should_leave_page())
                 {
                     pass.left = true;
                     return;
