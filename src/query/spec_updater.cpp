@@ -101,23 +101,36 @@ void SpecUpdater::select(const source::EventPage &page, const MaybePosition &cur
     selected.clear();
     names.clear();
     all_in_cache = complete;
+    try
     {
-        const pg::InContext in(page_context.get());
-        const std::span<const Position> positions = page.positions();
-        pg::call(
-            [&]
-            {
-                for (pass.at = 0; pass.at < positions.size(); pass.at++)
-                {
-                    if (cursor && positions[pass.at] <= *cursor)
-                        continue;
-                    const EventValues &event = page.event(pass.at);
-                    if (wanted(event))
-                        selected.push_back(unpack(event, pass.at));
-                }
-            });
+        unpack_events(page, cursor, pass);
+    }
+    catch (const pg::PgError &)
+    {
+        const std::size_t stop = pass.at;
+        collect_keys(page, pass); // the events before it are applied
+        pass.at = stop;
+        throw;
     }
     collect_keys(page, pass);
+}
+
+void SpecUpdater::unpack_events(const source::EventPage &page, const MaybePosition &cursor, PassOverPage &pass)
+{
+    const pg::InContext in(page_context.get());
+    const std::span<const Position> positions = page.positions();
+    pg::call(
+        [&]
+        {
+            for (pass.at = 0; pass.at < positions.size(); pass.at++)
+            {
+                if (cursor && positions[pass.at] <= *cursor)
+                    continue;
+                const EventValues &event = page.event(pass.at);
+                if (wanted(event))
+                    selected.push_back(unpack(event, pass.at));
+            }
+        });
 }
 
 // Keeps the events that have a key, and names their instances.

@@ -39,6 +39,7 @@ private:
     };
 
     Selected unpack(const EventValues &event, std::size_t index) const;
+    void unpack_events(const source::EventPage &page, const MaybePosition &cursor, PassOverPage &pass);
     fold::Event event_of(const Selected &one, Position position) const;
     void collect_keys(const source::EventPage &page, PassOverPage &pass);
 
