@@ -27,20 +27,21 @@ sub containers
     return ([$node, $pointer], map { containers($node->[$_], "$pointer/$_") } 0 .. $#$node);
 }
 
-# A spec, and whether the change may have made several things wrong at once, so that any of them may be told.
+# A spec, and whether the change may have made several things wrong at once, so that any of them may be told: "any"; of these one
+# lies within the other: "within".
 sub mutated
 {
     my $spec = $json->decode(Differential::Generator::spec());
     my ($node, $pointer) = @{ pick(containers($spec, '')) };
     my $wrong = $wrong[rand @wrong];
-    my $at;
+    my ($at, $several);
     if (ref $node eq 'HASH')
     {
         $at = pick(sort keys %$node) // '';
         weighted(
             3 => sub { $node->{$at} = $wrong },
-            1 => sub { delete $node->{$at} },
-            1 => sub { $node->{ pick(@names) } = delete $node->{$at} },
+            1 => sub { delete $node->{$at}; $several = 'within' },
+            1 => sub { $node->{ pick(@names) } = delete $node->{$at}; $several = 'within' },
             1 => sub { my $name = pick(@names); $node->{$name} = $wrong; $at = $name });
     }
     else
@@ -48,7 +49,8 @@ sub mutated
         $at = int(rand(@$node));
         weighted(3 => sub { $node->[$at] = $wrong }, 1 => sub { splice(@$node, $at, 1) }, 1 => sub { push @$node, $wrong });
     }
-    return ($json->encode($spec), "$pointer/$at" =~ m{/key(/|$)} || "$pointer/$at" =~ m{/(each|alias)$});
+    $several = 'any' if "$pointer/$at" =~ m{/key(/|$)} || "$pointer/$at" =~ m{/(each|alias)$};
+    return ($json->encode($spec), $several // 'none');
 }
 
 sub first_line { my ($error) = @_; return $error =~ s/^.*?ERROR: +//r =~ s/\n.*//sr }
@@ -73,11 +75,13 @@ sub run
             $said{$who} = eval { $dbh->do($sql, undef, $spec); 1 } ? 'accepted' : first_line($@);
         }
         $refused++ if $said{interpreter} ne 'accepted';
-        my $same = $several
-          ? ($said{interpreter} =~ /^invalid spec at/ ? $said{extension} =~ /^invalid spec at/ : $said{interpreter} eq $said{extension})
-          : $said{interpreter} eq $said{extension};
+        my ($interpreter, $extension) = @said{qw(interpreter extension)};
+        my $same = $interpreter eq $extension;
+        # A prefix of what the other says.
+        $same ||= $several eq 'any' || index($interpreter, $extension) == 0 || index($extension, $interpreter) == 0
+          if $several ne 'none' && $interpreter =~ /^invalid spec at/ && $extension =~ /^invalid spec at/;
         next if $same || $different++ >= 10;
-        print "JUDGED DIFFERENTLY: $spec\n    interpreter: $said{interpreter}\n    extension:   $said{extension}\n";
+        print "JUDGED DIFFERENTLY: $spec\n    interpreter: $interpreter\n    extension:   $extension\n";
     }
     $dbh->do(q{SELECT readmodel.drop_source('log')});
     $dbh->do('DROP TABLE public.log');
