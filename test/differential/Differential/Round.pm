@@ -159,6 +159,8 @@ my %ways = (
         $self->append_up_to($self->{cuts}[0]);
         $self->define;
         $self->wait_for_workers;
+        # Recovery has nothing to go through of all that the other rounds have done.
+        $self->dbh->do('CHECKPOINT');
         $self->{server}->restart($self->{cuts}[1] < 0.5 ? 'immediate' : 'fast');
         $self->append_up_to(1);
         $self->wait_for_workers;
