@@ -91,7 +91,7 @@ public:
     }
 
     void collect(const Event &event, Collector &collector);
-    void apply(const Event &event, Host &host, Changes &changes);
+    void apply(const Event &event, Host &host, Changes &changes, Known found);
 
 private:
     void begin(const Event &event);
@@ -331,13 +331,20 @@ void Updater::Folding::check_size(const Instance &instance) const
         instance.state.jsonb_bytes();
 }
 
-void Updater::Folding::apply(const Event &event, Host &host, Changes &changes)
+void Updater::Folding::apply(const Event &event, Host &host, Changes &changes, Known found)
 {
     journal.begin(changes);
     const Handler *const known = handler(event.type);
     if (!known)
         return;
     begin(event);
+    if (found.instance && known->keys.size() == 1 && !known->keys.front()->each &&
+        known->keys.front()->sort != Key::Sort::alias)
+    {
+        current_key = known->keys.front();
+        current_id = found.id;
+        current = found.instance;
+    }
     running = nullptr;
     try
     {
@@ -380,9 +387,9 @@ void Updater::collect(const Event &event, Collector &collector)
     folding->collect(event, collector);
 }
 
-void Updater::apply(const Event &event, Host &host, Changes &changes)
+void Updater::apply(const Event &event, Host &host, Changes &changes, Known known)
 {
-    folding->apply(event, host, changes);
+    folding->apply(event, host, changes, known);
 }
 
 } // namespace fold

@@ -87,6 +87,14 @@ struct Changes
     std::vector<Instance *> instances;
 };
 
+// The one instance that an event concerns, where the host knows it from collect(), which has named one id and no alias: apply()
+// need not find it again.
+struct Known
+{
+    Instance *instance = nullptr;
+    std::string_view id;
+};
+
 class Updater
 {
 public:
@@ -99,7 +107,7 @@ public:
     bool concerns(const View &type);
     // Throws an UpdaterError where a key is of a wrong kind, as apply() would.
     void collect(const Event &event, Collector &collector);
-    void apply(const Event &event, Host &host, Changes &changes);
+    void apply(const Event &event, Host &host, Changes &changes, Known known = {});
 
 private:
     class Folding;

@@ -34,6 +34,8 @@
 #include <variant>
 #include <vector>
 
+#include <malloc.h>
+
 extern "C"
 {
 #include "postgres.h"

@@ -44,11 +44,8 @@ std::string_view view_of(Datum datum)
 fold::View text_view(std::string_view text)
 {
     fold::View view;
-    if (text.data())
-    {
-        view.kind = fold::Kind::text;
-        view.text = text;
-    }
+    view.kind = fold::Kind::text;
+    view.text = text;
     return view;
 }
 
@@ -57,43 +54,28 @@ fold::View text_view(std::string_view text)
 SpecUpdater::SpecUpdater(const Generation &generation_, StateCache &cache_, InstanceShare share_)
     : PageUpdater(generation_, cache_, share_),
       spec(parse_spec(*generation_.definition.spec)),
-      updater(spec)
+      updater(spec),
+      reads{spec.reads_data(), spec.reads_metadata(), spec.reads_stream(), spec.reads_occurred_at()}
 {
     if (spec.uses_aliases())
         aliases.emplace(generation_, share_.number);
 }
 
 // Raises as PostgreSQL does.
-SpecUpdater::Selected SpecUpdater::unpack(const EventValues &event, std::size_t index) const
+void SpecUpdater::unpack(const EventValues &values, fold::Event &event) const
 {
-    Selected one{};
-    one.index = index;
-    if (!event.nulls[column_type])
-        one.type = view_of(event.values[column_type]);
-    if (spec.reads_data() && !event.nulls[column_data])
-        one.data = DatumGetJsonbP(event.values[column_data]);
-    if (spec.reads_metadata() && !event.nulls[column_metadata])
-        one.metadata = DatumGetJsonbP(event.values[column_metadata]);
-    if (spec.reads_stream() && !event.nulls[column_stream])
-        one.stream = view_of(event.values[column_stream]);
-    if (spec.reads_occurred_at() && !event.nulls[column_occurred_at])
-        one.occurred_at = rfc3339(DatumGetTimestampTz(event.values[column_occurred_at]));
-    return one;
-}
-
-fold::Event SpecUpdater::event_of(const Selected &one, Position at) const
-{
-    fold::Event event;
     event.reader = &reader;
-    event.position = at;
-    event.type = text_view(one.type);
-    event.stream = text_view(one.stream);
-    event.occurred_at = text_view(one.occurred_at);
-    if (one.data)
-        event.data = root_of(one.data);
-    if (one.metadata)
-        event.metadata = root_of(one.metadata);
-    return event;
+    event.position = DatumGetInt64(values.values[column_position]);
+    if (!values.nulls[column_type])
+        event.type = text_view(view_of(values.values[column_type]));
+    if (reads.data && !values.nulls[column_data])
+        event.data = root_of(DatumGetJsonbP(values.values[column_data]));
+    if (reads.metadata && !values.nulls[column_metadata])
+        event.metadata = root_of(DatumGetJsonbP(values.values[column_metadata]));
+    if (reads.stream && !values.nulls[column_stream])
+        event.stream = text_view(view_of(values.values[column_stream]));
+    if (reads.occurred_at && !values.nulls[column_occurred_at])
+        event.occurred_at = text_view(rfc3339(DatumGetTimestampTz(values.values[column_occurred_at])));
 }
 
 void SpecUpdater::select(const source::EventPage &page, const MaybePosition &cursor, bool complete, PassOverPage &pass)
@@ -127,8 +109,11 @@ void SpecUpdater::unpack_events(const source::EventPage &page, const MaybePositi
                 if (cursor && positions[pass.at] <= *cursor)
                     continue;
                 const EventValues &event = page.event(pass.at);
-                if (wanted(event))
-                    selected.push_back(unpack(event, pass.at));
+                if (!wanted(event))
+                    continue;
+                Selected &one = selected.emplace_back();
+                one.index = pass.at;
+                unpack(event, one.event);
             }
         });
 }
@@ -192,10 +177,14 @@ void SpecUpdater::collect_keys(const source::EventPage &page, PassOverPage &pass
                     pass.at = one.index;
                     collector.found = false;
                     const std::size_t first = id_ends.size();
-                    updater.collect(event_of(one, page.positions()[one.index]), collector);
+                    const std::size_t first_name = names.size();
+                    updater.collect(one.event, collector);
                     if (collector.found)
                     {
-                        selected[first_ids.size()] = one;
+                        Selected &kept = selected[first_ids.size()];
+                        if (&kept != &one)
+                            kept = one;
+                        kept.alone = id_ends.size() == first + 1 && names.size() == first_name;
                         first_ids.push_back(first);
                     }
                 }
@@ -241,7 +230,10 @@ void SpecUpdater::apply(const source::EventPage &page, PassOverPage &pass)
                 pg::check_for_interrupts();
                 position = page.positions()[one.index];
                 concerned = counted = false;
-                updater.apply(event_of(one, position), *this, changes);
+                fold::Known known;
+                if (one.alone)
+                    known = {instance(one.entry->first), one.entry->first};
+                updater.apply(one.event, *this, changes, known);
                 for (fold::Instance *const changed : changes.instances)
                     cache.changed(*static_cast<CachedState *>(changed)->entry, position);
                 cache.resized(changes.bytes);

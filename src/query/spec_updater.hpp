@@ -31,16 +31,12 @@ private:
     {
         std::size_t index;        // in the page
         StateCache::Entry *entry; // of its first instance here; null: it is named by an alias
-        const Jsonb *data;        // null: SQL's NULL, or not read
-        const Jsonb *metadata;
-        std::string_view type; // null: SQL's NULL; so are these
-        std::string_view stream;
-        std::string_view occurred_at;
+        bool alone;               // which is the only one that it concerns
+        fold::Event event;
     };
 
-    Selected unpack(const EventValues &event, std::size_t index) const;
+    void unpack(const EventValues &values, fold::Event &event) const;
     void unpack_events(const source::EventPage &page, const MaybePosition &cursor, PassOverPage &pass);
-    fold::Event event_of(const Selected &one, Position position) const;
     void collect_keys(const source::EventPage &page, PassOverPage &pass);
 
     // The fold library's way to the states.
@@ -51,6 +47,13 @@ private:
 
     fold::Spec spec;
     fold::Updater updater;
+    const struct
+    {
+        bool data;
+        bool metadata;
+        bool stream;
+        bool occurred_at;
+    } reads;
     JsonbReader reader;
     std::optional<AliasStore> aliases; // of a spec that uses them
     std::vector<Selected> selected;

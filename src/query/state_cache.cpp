@@ -12,6 +12,12 @@ namespace
 // What an entry costs beside its id and document: the node, its place in the table of buckets, malloc's own words.
 constexpr size_t entry_overhead = sizeof(StateCache::Entry) + 64;
 
+// All of an entry. An empty string has a capacity, too.
+size_t bytes_of(const StateCache::Entry &entry)
+{
+    return entry_overhead + entry.first.size() + entry.second.document.capacity() + entry.second.bytes;
+}
+
 } // namespace
 
 std::string_view id_bytes(KeyType type, Datum key)
@@ -70,7 +76,7 @@ StateCache::Entry &StateCache::at(std::string_view id, std::uint64_t hash)
         index.add(made.get(), hash);
         entry = made.release();
         entry->second.entry = entry;
-        used += entry_overhead + id.size();
+        used += bytes_of(*entry);
     }
     entry->second.used_at = now;
     return *entry;
@@ -183,6 +189,11 @@ void StateCache::flushed()
 void StateCache::evict(size_t most)
 {
     READMODEL_CHECK(dirty.empty());
+#ifdef READMODEL_ASSERT
+    size_t sum = 0;
+    index.each([&](const Entry &entry) { sum += bytes_of(entry); });
+    READMODEL_CHECK(sum == used);
+#endif
     if (used <= most)
         return;
     // As if all were of one size. How long ago they were used is compared, since `now` begins anew some day.
@@ -201,10 +212,12 @@ void StateCache::evict(size_t most)
                 const std::uint32_t age = now - entry.second.used_at;
                 if (age < oldest || (age == oldest && !also_oldest) || used <= most)
                     return true;
-                used -= entry_overhead + entry.first.size() + entry.second.document.capacity() + entry.second.bytes;
+                used -= bytes_of(entry);
                 delete &entry;
                 return false;
             });
+    // What was freed lies in pieces between what is kept, and would not all be used again.
+    malloc_trim(0);
 }
 
 void StateCache::clear()

@@ -45,7 +45,7 @@ public:
     // Its id is not in the table yet.
     void add(Entry *entry, std::uint64_t hash)
     {
-        if (2 * (count + 1) > slots.size())
+        if (3 * (count + 1) > 2 * slots.size())
             grow();
         place({hash, entry});
         count++;
@@ -66,14 +66,14 @@ public:
     template <class F>
     void keep_if(F &&f)
     {
-        std::vector<Slot> old = std::exchange(slots, std::vector<Slot>(slots.size()));
-        count = 0;
-        for (const Slot &slot : old)
+        std::vector<Slot> kept;
+        for (const Slot &slot : slots)
             if (slot.entry && f(*slot.entry))
-            {
-                place(slot);
-                count++;
-            }
+                kept.push_back(slot);
+        std::fill(slots.begin(), slots.end(), Slot());
+        for (const Slot &slot : kept)
+            place(slot);
+        count = kept.size();
     }
 
     void clear()

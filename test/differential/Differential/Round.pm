@@ -64,8 +64,8 @@ sub define
     foreach my $spec (@{ $self->{specs} })
     {
         my $name = 'q' . $n++;
-        my $parallel = $self->{server}{parallel} ? 1 + $n % 3 : 1;
-        my $query = { name => $name, spec => $spec };
+        my $parallel = 1 + $n % 3;
+        my $query = { name => $name, spec => $spec, parallel => $parallel };
         push @{ $self->{queries} }, $query;
         eval { $self->dbh->do(q{SELECT readmodel.define_query($1, 'log', spec => $2::jsonb, options => $3::jsonb)}, undef, $name, $spec,
                 qq{{"parallel": $parallel}}); 1 }
@@ -203,6 +203,9 @@ sub compare
     {
         my $failure = $failures->{ $query->{name} };
         my ($wanted, $found) = ($query->{fails} // 'no error', $failure ? $failure->{failure} : 'no error');
+        # Of several lanes one may fail at a later event, before the one that meets the first has come to it; and they go on
+        # for a moment.
+        next if $query->{parallel} > 1 && $query->{fails} && $failure;
         if ($wanted ne $found)
         {
             $query->{difference} = "interpreter: $wanted\nextension:   $found" . ($failure ? ": $failure->{error_message}" : '') . "\n";
