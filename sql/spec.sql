@@ -125,6 +125,20 @@ SELECT regexp_replace(spec_failure('stock'), 'at \d+', 'at ..') AS failure;
 SELECT readmodel.state_table('stock')::text AS stock \gset
 SELECT id, state FROM :stock ORDER BY id;
 
+-- States that somebody has put in the place of those that the spec has made are not taken for such.
+SELECT readmodel.define_query('damaged', 'spec', spec => '{"key": "$.id", "on": {"Damage": {"add": {"n": 1}}}}');
+SELECT spec_append('damaged', '[["Damage", {"id": "a"}], ["Damage", {"id": "b"}]]');
+SELECT readmodel.wait_for('damaged', spec_settled()) = spec_settled() AS reached;
+SELECT readmodel.state_table('damaged')::text AS damaged \gset
+UPDATE :damaged SET state = '"AAAAAAAAAAAAAAAA"' WHERE id = 'a';
+SELECT spec_append('damaged', '[["Damage", {"id": "b"}], ["Damage", {"id": "a"}]]');
+SELECT regexp_replace(spec_failure('damaged'), 'at \d+', 'at ..') AS failure;
+SELECT id, state FROM :damaged ORDER BY id;
+ALTER TABLE :damaged ALTER state DROP NOT NULL;
+UPDATE :damaged SET state = NULL WHERE id = 'a';
+SELECT readmodel.retry('damaged');
+SELECT regexp_replace(spec_failure('damaged'), 'at \d+', 'at ..') ~ 'a state in table readmodel_data.g_\d+ is null' AS failure;
+
 -- States are written as PostgreSQL itself writes jsonb: numbers of every size, texts, and containers with more than 32 entries.
 SELECT readmodel.define_query('documents', 'spec', spec => '
 { "key": "$.id", "on": {"Document": {"set": {"all": "$", "number": "$.number"}, "append": {"numbers": "$.number"}}} }');
@@ -145,7 +159,7 @@ SELECT count(*) AS documents,
   JOIN LATERAL (SELECT jsonb_agg(data -> 'number' ORDER BY position) AS numbers FROM spec_events
                  WHERE type = 'Document' AND data ->> 'id' = d.id) n ON true;
 
-SELECT readmodel.drop_query(name) FROM unnest(ARRAY['users', 'stock', 'documents']) name;
+SELECT readmodel.drop_query(name) FROM unnest(ARRAY['users', 'stock', 'damaged', 'documents']) name;
 SELECT readmodel.drop_source('spec');
 DROP TABLE spec_events;
 DROP FUNCTION spec_count, spec_append, spec_settled, spec_failure;

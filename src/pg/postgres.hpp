@@ -41,6 +41,7 @@ extern "C"
 #include "postgres.h"
 
 #include "access/attnum.h"
+#include "access/detoast.h"
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"

@@ -80,6 +80,20 @@ void AliasStore::load(std::span<const std::string> names, bool complete)
     if (complete || unknown.empty())
         return;
     std::sort(unknown.begin(), unknown.end());
+    try
+    {
+        look_up(unknown);
+    }
+    catch (...)
+    {
+        for (const std::string &name : unknown)
+            aliases.erase(name); // nothing is known of them
+        throw;
+    }
+}
+
+void AliasStore::look_up(const std::vector<std::string> &unknown)
+{
     const AsTableOwner as_owner(owner);
     const pg::OwnedContext scratch(CurrentMemoryContext, "pg_readmodel aliases");
     by_portions(unknown,
@@ -93,10 +107,14 @@ void AliasStore::load(std::span<const std::string> names, bool complete)
                     pg::Rows rows = load_statement.execute(args, true);
                     for (uint64 row = 0; row < rows.size(); row++)
                     {
-                        Alias &alias = aliases.at(*rows.text(row, 1));
-                        alias.instance = *rows.text(row, 2);
-                        alias.exists = true;
-                        used += alias.instance.capacity();
+                        // Whoever has altered the table may get other rows.
+                        const auto found = aliases.find(rows.text(row, 1).value_or(""));
+                        const std::optional<std::string> instance = rows.text(row, 2);
+                        if (found == aliases.end() || !instance)
+                            continue;
+                        found->second.instance = *instance;
+                        found->second.exists = true;
+                        used += instance->capacity();
                     }
                     rows.free();
                 });

@@ -45,6 +45,7 @@ private:
     using Aliases = std::unordered_map<std::string, Alias>;
 
     bool valid(const Alias &alias) const;
+    void look_up(const std::vector<std::string> &unknown);
     static void remove(const std::vector<std::string> &values, pg::Statement &statement);
 
     Oid owner = InvalidOid;

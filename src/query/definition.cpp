@@ -158,6 +158,10 @@ void define_by_function(const DefinitionArguments &arguments, Definition &defini
 
 void define_by_spec(Datum given, Definition &definition)
 {
+    if (GetDatabaseEncoding() != PG_UTF8)
+        throw pg::Error(ERRCODE_FEATURE_NOT_SUPPORTED, "declarative updaters need a database with encoding UTF8")
+            .detail(std::string("The encoding of this one is ") + GetDatabaseEncodingName() + ".")
+            .hint("Give a function: updater and key instead of spec.");
     // jsonb has one text for a document, however it was formatted and its members were ordered; numbers keep their digits.
     definition.spec = std::string(pg::call(
         [&]

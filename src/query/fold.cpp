@@ -59,9 +59,16 @@ Fold::~Fold() = default;
 
 FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor)
 {
-    FoldResult result;
     if (page.empty())
-        return result;
+        return {};
+    FoldResult result = fold_events(page, cursor);
+    updater->end_page();
+    return result;
+}
+
+FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition &cursor)
+{
+    FoldResult result;
 
     updater->begin_page();
     PassOverPage pass;
@@ -107,8 +114,28 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
                 attempt == pg::LockAttempt::busy ? pg::blocker_of(generation.state_table, RowExclusiveLock) : 0};
             return result;
         }
-        updater->load_references(complete);
-        load_states();
+        // A table that was altered, or given away, is the generation's own affair.
+        const auto load = [&]
+        {
+            updater->load_references(complete);
+            load_states();
+        };
+        if (complete)
+            load();
+        else if (const std::optional<pg::PgError> fault = pg::attempt(true, load))
+        {
+            const std::size_t first = updater->first();
+            if (first > 0)
+                result.last = page.positions()[first - 1];
+            result.stop =
+                FoldStop{is_transient(fault->sqlstate()) ? FoldStop::Kind::transient : FoldStop::Kind::updater,
+                         "updater_error",
+                         page.positions()[first],
+                         fault->sqlstate_text(),
+                         std::string(fault->message()),
+                         0};
+            return result;
+        }
 
         pass.at = updater->first(); // nothing is applied yet, whatever may raise before the first event
         guarded([&] { updater->apply(page, pass); });

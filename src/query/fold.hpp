@@ -72,6 +72,7 @@ public:
     bool updater_unchanged() const { return updater->unchanged(); }
 
 private:
+    FoldResult fold_events(const source::EventPage &page, const MaybePosition &cursor);
     void load_states();
 
     const Generation &generation;

@@ -48,6 +48,15 @@ MaybePosition Generation::furthest() const
     return position;
 }
 
+MaybePosition Generation::relied_on() const
+{
+    MaybePosition position = furthest();
+    for (const Share &share : shares)
+        if (source::before(position, share.up_to))
+            position = share.up_to;
+    return position;
+}
+
 const Share *Generation::unfinished_share(int number) const
 {
     for (const Share &share : shares)
@@ -198,7 +207,9 @@ void record_failure(int32 generation_id, const std::string &reason, const MaybeP
                 " ON CONFLICT (generation_id) DO UPDATE SET reason = excluded.reason, position = excluded.position,"
                 "       sqlstate = excluded.sqlstate, message = excluded.message, failed_at = now()"
                 " WHERE excluded.reason IN ('source_rewound', 'late_event')"
-                "   AND failure.reason NOT IN ('source_rewound', 'late_event')",
+                "   AND failure.reason NOT IN ('source_rewound', 'late_event')"
+                // Of the lanes of a rebuild that is split the one that is behind may come to an earlier event.
+                "    OR excluded.reason = failure.reason AND excluded.position < failure.position",
                 pg::Args().integer(generation_id).text(reason).bigint(position).text(sqlstate).text(message));
 }
 

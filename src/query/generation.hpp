@@ -67,6 +67,8 @@ struct Generation
     bool stands_still() const { return failed || paused; }
     // The highest position that is in any of its states.
     MaybePosition furthest() const;
+    // The highest position that it takes for settled: where a rebuild that is split will end, too.
+    MaybePosition relied_on() const;
     // Empty: that share is finished, or there is none.
     const Share *unfinished_share(int number) const;
 };

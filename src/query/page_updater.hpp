@@ -57,8 +57,9 @@ public:
     // True if it still is, down to its catalog row. Needs a transaction.
     virtual bool unchanged() const { return true; }
 
-    // Before each page.
+    // Before each page, and after it.
     void begin_page();
+    void end_page() { page_context.reset(); }
 
 protected:
     bool wanted(const EventValues &event) const;

@@ -53,14 +53,17 @@ bool move_share(const CheckpointMove &move, int share)
     return statement.execute(args).size() == 1;
 }
 
-bool finish_share(int32 generation_id, int share)
+std::optional<bool> finish_share(int32 generation_id, int share)
 {
     // Of two that finish at once the second waits here until the first has committed, and then sees that it is finished. (They hold
     // their own rows already, so they cannot wait for each other's.)
     pg::execute("SELECT FROM readmodel_catalog.checkpoint WHERE generation_id = $1 FOR UPDATE",
                 pg::Args().integer(generation_id));
-    pg::execute("UPDATE readmodel_catalog.share SET finished = true WHERE generation_id = $1 AND share = $2",
-                pg::Args().integer(generation_id).integer(share));
+    if (pg::execute("UPDATE readmodel_catalog.share SET finished = true"
+                    " WHERE generation_id = $1 AND share = $2 AND NOT finished RETURNING 1",
+                    pg::Args().integer(generation_id).integer(share))
+            .empty())
+        return std::nullopt;
     if (!pg::execute("SELECT FROM readmodel_catalog.share WHERE generation_id = $1 AND NOT finished",
                      pg::Args().integer(generation_id))
              .empty())

@@ -20,7 +20,7 @@ struct InstanceShare
     int number = 0;
     int count = 1;
 
-    // By the id's bytes; the same in every process and on every machine.
+    // By the id's bytes; the same in every process of a server, and of others with the same byte order.
     bool owns(std::string_view id) const
     {
         return count == 1 ||
@@ -57,7 +57,7 @@ bool split_rebuild(int32 generation_id, int shares, Position up_to);
 bool move_share(const CheckpointMove &move, int share);
 
 // The share has come to its end, in the transaction that has moved it there. True: so have the others, and what they have done is the
-// generation's checkpoint now.
-bool finish_share(int32 generation_id, int share);
+// generation's checkpoint now. Nothing: there is no such share, or it was finished before. The table of states is locked.
+std::optional<bool> finish_share(int32 generation_id, int share);
 
 } // namespace query

@@ -111,6 +111,9 @@ void SpecUpdater::unpack_events(const source::EventPage &page, const MaybePositi
                 const EventValues &event = page.event(pass.at);
                 if (!wanted(event))
                     continue;
+                // Unpacking large ones takes its time.
+                CHECK_FOR_INTERRUPTS();
+                pg::ProgressWatch::done();
                 Selected &one = selected.emplace_back();
                 one.index = pass.at;
                 unpack(event, one.event);
@@ -133,6 +136,7 @@ void SpecUpdater::collect_keys(const source::EventPage &page, PassOverPage &pass
                 owner.id_text.append(id);
                 owner.id_ends.push_back(owner.id_text.size());
             }
+            named++;
             found |= owned || owner.aliases; // a lane keeps the aliases of the instances of others, too
         }
         void alias(std::string_view alias) override
@@ -143,6 +147,7 @@ void SpecUpdater::collect_keys(const source::EventPage &page, PassOverPage &pass
 
         SpecUpdater &owner;
         bool found = false;
+        std::size_t named = 0; // ids, here or elsewhere
     } collector(*this);
 
     id_text.clear();
@@ -176,6 +181,7 @@ void SpecUpdater::collect_keys(const source::EventPage &page, PassOverPage &pass
                 {
                     pass.at = one.index;
                     collector.found = false;
+                    collector.named = 0;
                     const std::size_t first = id_ends.size();
                     const std::size_t first_name = names.size();
                     updater.collect(one.event, collector);
@@ -184,7 +190,7 @@ void SpecUpdater::collect_keys(const source::EventPage &page, PassOverPage &pass
                         Selected &kept = selected[first_ids.size()];
                         if (&kept != &one)
                             kept = one;
-                        kept.alone = id_ends.size() == first + 1 && names.size() == first_name;
+                        kept.alone = collector.named == 1 && id_ends.size() == first + 1 && names.size() == first_name;
                         first_ids.push_back(first);
                     }
                 }
@@ -233,7 +239,15 @@ void SpecUpdater::apply(const source::EventPage &page, PassOverPage &pass)
                 fold::Known known;
                 if (one.alone)
                     known = {instance(one.entry->first), one.entry->first};
-                updater.apply(one.event, *this, changes, known);
+                try
+                {
+                    updater.apply(one.event, *this, changes, known);
+                }
+                catch (...)
+                {
+                    cache.resized(changes.bytes); // of what has grown and was emptied again
+                    throw;
+                }
                 for (fold::Instance *const changed : changes.instances)
                     cache.changed(*static_cast<CachedState *>(changed)->entry, position);
                 cache.resized(changes.bytes);
@@ -258,6 +272,10 @@ fold::Instance *SpecUpdater::instance(std::string_view id)
                                                     " is in a state already, which is at position " +
                                                     std::to_string(state.position))
             .hint("The checkpoint or the states were changed by hand. Rebuild the query.");
+    if (unlikely(state.damaged))
+        throw pg::Error(ERRCODE_DATA_CORRUPTED,
+                        "the state of instance " + pg::shown(std::string(id)) + " is not one that a spec can have made")
+            .hint("The states were changed by hand. Rebuild the query.");
     READMODEL_CHECK(state.known || all_in_cache);
     state.known = true;
     return &state;

@@ -9,7 +9,7 @@ namespace query
 namespace
 {
 
-// What an entry costs beside its id and document: the node, its place in the table of buckets, malloc's own words.
+// What an entry costs beside its id and document: its place in the index, malloc's own words.
 constexpr size_t entry_overhead = sizeof(StateCache::Entry) + 64;
 
 // All of an entry. An empty string has a capacity, too.
@@ -141,7 +141,17 @@ void StateCache::fill(Entry &entry, std::string_view document, Position position
         replace(entry, document, position);
     else
     {
-        state.state = JsonbReader().copy(root_of(reinterpret_cast<const Jsonb *>(document.data())));
+        try
+        {
+            state.state = JsonbReader().copy(root_of(reinterpret_cast<const Jsonb *>(document.data())));
+            state.damaged = !state.state.is(fold::Kind::object);
+        }
+        catch (const fold::LimitError &)
+        {
+            state.damaged = true;
+        }
+        if (state.damaged)
+            state.state = fold::Value();
         used -= std::exchange(state.bytes, state.state.bytes());
         used += state.bytes;
         state.exists = true;

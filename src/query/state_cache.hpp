@@ -25,6 +25,7 @@ struct CachedState : fold::Instance
     bool known = false;    // it was looked up, or cannot exist
     bool stored = false;   // the table has a row for it
     bool dirty = false;
+    bool damaged = false;              // what the table has is no state of a tree: somebody has written to it
     std::uint32_t used_at = 0;         // when it was asked for last, in pages
     ItemPointerData tid = {{0, 0}, 0}; // where the table has its row, as of the last look; not valid: nobody knows
     std::pair<const std::string, CachedState> *entry = nullptr; // in the cache

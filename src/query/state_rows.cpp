@@ -45,7 +45,7 @@ struct Table
 bool has_column(TupleDesc descriptor, Attribute attribute, Oid type)
 {
     const FormData_pg_attribute *const column = TupleDescAttr(descriptor, attribute - 1);
-    return !column->attisdropped && column->atttypid == type && !column->attgenerated;
+    return !column->attisdropped && column->atttypid == type && !column->attgenerated && column->attnotnull;
 }
 
 bool is_as_created(Relation table, KeyType type)
@@ -356,6 +356,8 @@ bool write_rows(Oid oid, KeyType type, const StateCache &cache, std::span<Entry 
                     MemoryContextSwitchTo(previous);
                     return found;
                 };
+                if (!alone || !seen.empty())
+                    CheckCmdReplicaIdentity(table.relation, CMD_UPDATE);
                 for (Entry *const entry : seen)
                     if (!replace(entry, [&] { return look_at(table, *entry); }))
                         sought.push_back(entry);

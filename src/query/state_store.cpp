@@ -137,6 +137,10 @@ void StateStore::load(std::span<StateCache::Entry *const> entries, StateCache &c
                                                         SPI_getbinval(tuple, descriptor, 1, &is_null)))
                                                   : DatumGetPointer(SPI_getbinval(tuple, descriptor, 1, &is_null)));
                     const Datum document = SPI_getbinval(tuple, descriptor, 2, &is_null);
+                    if (is_null)
+                        ereport(ERROR,
+                                (errcode(ERRCODE_DATA_CORRUPTED), errmsg("a state in table %s is null", name.c_str()),
+                                 errhint("The states were changed by hand. Rebuild the query.")));
                     struct varlena *const plain = PG_DETOAST_DATUM(document);
                     const Datum position = SPI_getbinval(tuple, descriptor, 3, &is_null);
                     cache.fill(cache.at(id_bytes(key_type, id)),

@@ -8,9 +8,6 @@ namespace
 
 constexpr size_t block_bytes = size_t{256} * 1024;
 
-// Events of a few hundred bytes never meet it; a page of large ones is cut here instead of growing with the limit.
-constexpr size_t most_page_bytes = size_t{16} * 1024 * 1024;
-
 constexpr int columns = 6;
 constexpr int bounds = 2;
 
@@ -95,6 +92,8 @@ bool recognise(const CachedPlan *plan, Shape &shape)
 // The bounds as the index takes them. False: they are not two comparisons of its first column with a parameter.
 bool make_keys(const Shape &shape, Relation index, const pg::Args &args, ScanKey keys)
 {
+    if (index->rd_rel->relam != BTREE_AM_OID) // others may give rows that are to be checked again
+        return false;
     int at = 0;
     ListCell *cell = nullptr;
     foreach (cell, shape.scan->indexqual)
@@ -135,6 +134,9 @@ Datum copied(Datum value, PageContent &page)
         std::memcpy(VARDATA(to), VARDATA_SHORT(from), length);
         return PointerGetDatum(to);
     }
+    // Whoever reads it will need room for all of it.
+    if (VARATT_IS_EXTENDED(from))
+        page.count(toast_raw_datum_size(value));
     const size_t length = VARSIZE_ANY(from);
     char *const to = page.take(length);
     std::memcpy(to, from, length);

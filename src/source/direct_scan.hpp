@@ -12,6 +12,9 @@
 namespace source
 {
 
+// Events of a few hundred bytes never meet it; a page of large ones is cut here instead of growing with the limit.
+inline constexpr size_t most_page_bytes = size_t{16} * 1024 * 1024;
+
 // The events of one page. Its memory is used again for the next one.
 class PageContent
 {
@@ -21,7 +24,8 @@ public:
 
     // Room for a value of an event, aligned as any value must be.
     char *take(size_t bytes);
-    size_t bytes() const { return used; } // that were taken
+    void count(size_t bytes) { used += bytes; } // that will be needed elsewhere
+    size_t bytes() const { return used; }       // that were taken or counted
     void clear();
 
 private:

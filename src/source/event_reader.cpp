@@ -19,16 +19,24 @@ int64 upper_bound(const MaybePosition &up_to)
 }
 
 // Taken apart once for all generations of the lane.
-void take_apart(const pg::Rows &rows, PageContent &content)
+// As many as a page may have; the first in any case. False: not all of them.
+bool take_apart(const pg::Rows &rows, PageContent &content)
 {
+    constexpr std::array wide = {query::column_type, query::column_stream, query::column_data, query::column_metadata};
     content.positions.reserve(rows.size());
     content.events.resize(rows.size());
     for (uint64 row = 0; row < rows.size(); row++)
     {
+        if (content.bytes() >= most_page_bytes)
+            return false;
         query::EventValues &event = content.events[row];
         rows.deform(row, event.values, event.nulls);
         content.positions.push_back(DatumGetInt64(event.values[query::column_position]));
+        for (const query::EventColumn column : wide)
+            if (!event.nulls[column])
+                content.count(toast_raw_datum_size(event.values[column]));
     }
+    return true;
 }
 
 } // namespace
@@ -73,8 +81,8 @@ EventPage EventReader::read(const MaybePosition &after, const MaybePosition &up_
             if (const std::optional<bool> more = scan_directly(page_statement, args, limit, content))
                 return EventPage(content, pg::Rows(nullptr, 0), !*more);
             const pg::Rows rows = page_statement.execute(args, true);
-            take_apart(rows, content);
-            return EventPage(content, rows, rows.size() < static_cast<uint64>(limit));
+            const bool all = take_apart(rows, content);
+            return EventPage(content, rows, all && rows.size() < static_cast<uint64>(limit));
         });
 }
 

@@ -47,8 +47,8 @@ std::optional<pg::Error> adopt_restored(const source::EventSource &source,
         if (OidIsValid(generation.alias_table) && !has_primary_key(generation.alias_table))
             return missing(source,
                            "the aliases of query " + pg::shown(generation.query_name) + " have no primary key yet");
-        if (source::before(furthest, generation.furthest()))
-            furthest = generation.furthest();
+        if (source::before(furthest, generation.relied_on()))
+            furthest = generation.relied_on();
     }
     if (OidIsValid(source.sequence) && furthest && pg::sequence_last_drawn(source.sequence) < *furthest)
         return missing(source, "its sequence is behind the checkpoints");

@@ -107,6 +107,7 @@ bool CatchUp::load()
             }
             lane = std::make_unique<Lane>(*config);
             MaybePosition edge;
+            bool split = false;
             for (query::Generation &generation : all)
             {
                 if (generation.query_id != query.id || generation.failed)
@@ -114,10 +115,10 @@ bool CatchUp::load()
                 if (const std::optional<pg::Error> fault = query::check_generation(generation, *config))
                     throw pg::Error(*fault);
                 if (!generation.shares.empty())
-                    throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                                    "query " + pg::shown(query.name) + " is rebuilt by several lanes")
-                        .detail("Each of them folds a part of the instances; a session cannot do their work.")
-                        .hint("Call it again when they are done: readmodel.status() shows how far they are.");
+                {
+                    split = true; // its lanes' alone
+                    continue;
+                }
                 // Accepted first, compared then: what is replaced in between is noticed here or before the fold.
                 Member &member = lane->add(std::move(generation));
                 member.fold.accept_updater();
@@ -128,6 +129,13 @@ bool CatchUp::load()
                 if (source::before(edge, member.stored))
                     edge = member.stored;
             }
+            if (split && lane->empty())
+                throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                                "query " + pg::shown(query.name) + " is rebuilt by several lanes")
+                    .detail("Each of them folds a part of the instances; a session cannot do their work.")
+                    .hint("Call it again when they are done: readmodel.status() shows how far they are. Where no "
+                          "worker can do it, "
+                          "define the query with the option \"parallel\" at 1, and call readmodel.rebuild().");
             std::vector<Oid> watched = pg::inheritors(config->events);
             for (const auto &member : lane->members())
                 watched.push_back(member->generation.state_table);

@@ -27,6 +27,9 @@ void publish(const Member &member, Assignment assignment, bool moved)
         GenerationSlot *const slot = find_generation(MyDatabaseId, member.generation.id, true);
         if (!slot)
             return;
+        // The other shares of the rebuild may be done meanwhile, and the tail may have it.
+        if (member.share && slot->assignment != Assignment::rebuild && slot->assignment != Assignment::rebuild_wanted)
+            return;
         slot->worker_pid = MyProcPid;
         slot->assignment = assignment;
         // How far the shares of a rebuild are, the catalog says: where the last of them is.

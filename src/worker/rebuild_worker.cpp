@@ -67,6 +67,7 @@ private:
     void leave_those_that_stopped();
     bool retry_due() const;
     void wait_for_retry();
+    bool try_again(const pg::Failure &error);
     void retry(const pg::Failure &error);
     void hand_over();
     void end_lane();
@@ -247,14 +248,27 @@ void RebuildWorker::run()
         }
         catch (const pg::Failure &error)
         {
-            // Again from the last flush, one by one: then it shows who it is.
-            if (flushing && !std::exchange(flush_alone, true))
-                continue;
-            if (++failures > most_retries)
+            if (!try_again(error))
                 throw;
-            retry(error);
+        }
+        catch (const std::exception &error)
+        {
+            if (!try_again(pg::Error(ERRCODE_INTERNAL_ERROR, error.what())))
+                throw;
         }
     }
+}
+
+// False: it was tried often enough.
+bool RebuildWorker::try_again(const pg::Failure &error)
+{
+    // From the last flush, one by one: then it shows who it is.
+    if (flushing && !std::exchange(flush_alone, true))
+        return true;
+    if (++failures > most_retries)
+        return false;
+    retry(error);
+    return true;
 }
 
 // None of the members is known to be the cause.
@@ -399,9 +413,16 @@ void RebuildWorker::flush(bool finished)
             if (finished && split_generation != 0 && !lane->empty() && !lane->stopped())
             {
                 const pg::FreshSnapshot snapshot; // the statements take their own, but will not run without one
-                was_last = query::finish_share(split_generation, share);
+                const query::Generation &generation = lane->members().front()->generation;
+                pg::call(
+                    [&]
+                    { LockRelationOid(generation.state_table, RowExclusiveLock); }); // as drop_query: relations first
+                const std::optional<bool> last = query::finish_share(split_generation, share);
+                if (!last)
+                    throw Lane::LostCheckpoint{split_generation};
+                was_last = *last;
                 if (was_last)
-                    query::merge_aliases(lane->members().front()->generation);
+                    query::merge_aliases(generation);
             }
         }
         FAULT_POINT(before_commit);

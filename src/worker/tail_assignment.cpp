@@ -27,7 +27,7 @@ int shares_of_rebuild(const query::Generation &generation)
         return 1;
     if (generation.definition.spec && !query::parse_spec(*generation.definition.spec).splittable())
         return 1;
-    return generation.parallel;
+    return std::min(generation.parallel, settings::max_rebuild_workers); // more would only read the log more often
 }
 
 } // namespace
@@ -54,8 +54,8 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
         MaybePosition edge;
         for (const query::Generation &generation : generations)
             // One that failed may have been built before the sequence went backwards.
-            if (generation.source_id == config.id && !generation.failed && source::before(edge, generation.furthest()))
-                edge = generation.furthest();
+            if (generation.source_id == config.id && !generation.failed && source::before(edge, generation.relied_on()))
+                edge = generation.relied_on();
         auto tail = std::make_unique<TailSource>(std::move(config),
                                                  same_numbers ? old->settled : source::SettledPosition(edge));
         if (old)
@@ -192,8 +192,8 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
             reload_at = in_ms(1000);
             continue;
         }
-        const MaybePosition furthest = generation.furthest();
-        if (OidIsValid(tail.config.sequence) && furthest && pg::sequence_last_drawn(tail.config.sequence) < *furthest)
+        const MaybePosition relied_on = generation.relied_on();
+        if (OidIsValid(tail.config.sequence) && relied_on && pg::sequence_last_drawn(tail.config.sequence) < *relied_on)
         {
             record_rewound(tail, generation);
             continue;
@@ -268,7 +268,7 @@ void TailWorker::assign_shares(const TailSource &tail, const query::Generation &
 {
     const SharedLock lock(LW_EXCLUSIVE);
     GenerationSlot *const slot = find_generation(MyDatabaseId, generation.id, true);
-    if (!slot)
+    if (!slot || slot->assignment == Assignment::handed_over) // they are done, and this is an older picture
         return;
     bool first = true;
     for (const query::Share &share : generation.shares)

@@ -43,7 +43,7 @@ bool TailWorker::rewound(TailSource &tail)
 
 void TailWorker::record_rewound(const TailSource &tail, const query::Generation &generation)
 {
-    query::record_failure(generation.id, "source_rewound", generation.furthest(), "",
+    query::record_failure(generation.id, "source_rewound", generation.relied_on(), "",
                           "the sequence of source " + pg::shown(tail.config.name) +
                               " went back before a position that was applied");
 }
@@ -62,7 +62,7 @@ void TailWorker::fail_source(TailSource &tail)
         const std::optional<GenerationSlot> slot = generation_snapshot(generation.id);
         const bool rebuilding =
             slot && (slot->assignment == Assignment::rebuild || slot->assignment == Assignment::rebuild_wanted);
-        if (generation.furthest() || rebuilding)
+        if (generation.relied_on() || rebuilding)
             record_rewound(tail, generation);
     }
 }

@@ -239,6 +239,10 @@ TailWorker::Progress TailWorker::step(TailSource &tail)
     {
         step_failed(tail, error);
     }
+    catch (const std::exception &error)
+    {
+        step_failed(tail, pg::Error(ERRCODE_INTERNAL_ERROR, error.what()));
+    }
     return {};
 }
 

@@ -78,7 +78,7 @@ foreach my $kind (sort keys %definition)
 my $started = $node->safe_psql('postgres', q{SELECT count(*) FROM readmodel_catalog.share});
 is($started, 0, 'no share is left');
 
-# With fewer workers than lanes they go one after the other.
+# With fewer workers than lanes, which the option asks for, there are no more lanes than workers.
 $node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.max_rebuild_workers = 2; SELECT pg_reload_conf()});
 define('few', 'spec', 6);
 ready('few');
