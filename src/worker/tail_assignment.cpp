@@ -20,6 +20,10 @@ namespace
 // rebuild as seldom as it can.
 constexpr int pages_behind = 10;
 
+// How long a rebuild that is to be split waits for a recent settled position.
+constexpr long split_wait_ms = 10;
+constexpr int most_split_waits = 100;
+
 // Into how many shares the rebuild of a generation is to be split.
 int shares_of_rebuild(const query::Generation &generation)
 {
@@ -251,15 +255,22 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
 // The lanes begin with the next reload, which sees that this is committed.
 void TailWorker::split(TailSource &tail, const query::Generation &generation, int shares)
 {
-    if (!tail.settled.edge())
+    // A tail without queries settles seldom. What is drawn now is to be settled first, or little would be split; a writer who stays open
+    // is not waited for.
+    const MaybePosition edge = tail.settled.edge();
+    const bool recent = edge && (!OidIsValid(tail.config.sequence) ||
+                                 pg::sequence_last_drawn(tail.config.sequence) - *edge <= settings::batch_size);
+    if (!recent && (!edge || tail.split_waits < most_split_waits))
     {
-        tail.settle_at = 0; // how far they go is to be settled first
-        reload_at = in_ms(shortest_retry_ms);
+        tail.split_waits++;
+        tail.settle_at = 0;
+        reload_at = in_ms(split_wait_ms);
         return;
     }
+    tail.split_waits = 0;
     const pg::FreshSnapshot snapshot;
     const pg::Spi spi;
-    query::split_rebuild(generation.id, shares, *tail.settled.edge());
+    query::split_rebuild(generation.id, shares, *edge);
     reload_wanted = true;
 }
 

@@ -46,6 +46,7 @@ struct TailSource
     int failures = 0;            // consecutive, for the backoff
     TimestampTz not_before = 0;  // no step until then
     int waits = 0;               // consecutive looks at a pending mark
+    int split_waits = 0;         // consecutive reloads that wait for a recent settled position
     int set_aside = 0;           // consecutive steps that set a member aside, for the backoff
     std::vector<Oid> tables;     // the event table and its partitions
     MaybePosition highest_drawn; // the sequence, as the last step has seen it ..

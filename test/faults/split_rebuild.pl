@@ -2,7 +2,7 @@
 # the last of them makes the shares one checkpoint. No event is lost, none counts twice, and no share stays behind.
 #
 # Guards that a share is finished in the transaction that has moved it (RebuildWorker::flush), and that a lane that begins again finds
-# what is left (RebuildWorker::load, TailWorker::assign_shares). Seen to fail with finish_share in a transaction of its own that comes first.
+# what is left (RebuildWorker::load, TailWorker::assign_shares).
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
