@@ -39,6 +39,14 @@ SELECT readmodel.define_query('q', 'spec', spec => '{"key": "$.id", "on": {"A/B"
 SELECT readmodel.define_query('q', 'spec', spec => '{"key": {"each": "$.items[*]", "ky": "$item"}, "on": {"A": "delete"}}');
 SELECT count(*) AS made FROM readmodel_catalog.query WHERE name = 'q';
 
+SELECT readmodel.create_event_table('spec_unmapped') IS NOT NULL AS created;
+SELECT readmodel.create_source('spec unmapped', 'spec_unmapped');
+SELECT readmodel.definition_hash('spec unmapped', spec => '{"key": "$event.metadata.user", "on": {"A": {"set": {"at": "$event.occurredAt"}}}}') IS NOT NULL AS known;
+SELECT readmodel.drop_source('spec unmapped');
+DROP TABLE spec_unmapped;
+SELECT readmodel.define_query('q', 'spec', spec => '{"key": "$.id", "on": {"A": {"add": {"n": "1"}}}}');
+SELECT readmodel.define_query('q', 'spec', spec => '{"key": "$.id", "on": {"A": {"add": {"n": "amount"}}}}');
+
 -- Formatting and the order of members are no part of a definition; the digits of a number are.
 SELECT readmodel.definition_hash('spec', spec => '{"key": "$.id", "on": {"A": {"add": {"n": 1, "m": 2}}}}')
      = readmodel.definition_hash('spec', spec => '{"on":{"A":{"add":{"m":2,"n":1}}},"key":"$.id"}') AS same,

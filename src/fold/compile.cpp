@@ -330,6 +330,23 @@ private:
     }
 
     // What can be nothing else than an error at every event is one here.
+    // For a text where only a path will do, if it could be one.
+    static std::string hint_at_path(std::string_view text)
+    {
+        if (Decimal::parse(text))
+            return "A number is written without quotes.";
+        try
+        {
+            const std::string path = "$." + std::string(text);
+            parse_path(path);
+            return "A path begins with \"$\": perhaps you meant " + quoted(path) + ".";
+        }
+        catch (const std::exception &)
+        {
+            return {};
+        }
+    }
+
     static void check_literal(Operator what, const Expression &value, const Part &part)
     {
         if (value.sort == Expression::Sort::path || is_null_literal(value))
@@ -337,7 +354,7 @@ private:
         const Kind kind = part.value.kind();
         std::string hint;
         if (kind == Kind::text && !part.text().empty() && what != Operator::min && what != Operator::max)
-            hint = "A path begins with \"$\": perhaps you meant " + quoted("$." + std::string(part.text())) + ".";
+            hint = hint_at_path(part.text());
         if (what == Operator::add && kind != Kind::number)
             part.refuse("\"add\" takes a number or a path to one.", hint);
         if ((what == Operator::min || what == Operator::max) && kind != Kind::number && kind != Kind::text)

@@ -61,7 +61,7 @@ AliasStore::AliasStore(const Generation &generation, int share)
       upsert_statement("INSERT INTO " + table + " (share, alias, instance) SELECT " + std::to_string(share) +
                        ", alias, instance FROM ROWS FROM (pg_catalog.unnest($1),"
                        " pg_catalog.unnest($2)) AS changed (alias, instance)"
-                       " ON CONFLICT (share, alias) DO UPDATE SET instance = EXCLUDED.instance RETURNING 1"),
+                       " ON CONFLICT (alias, share) DO UPDATE SET instance = EXCLUDED.instance RETURNING 1"),
       remove_statement("DELETE FROM " + table + " WHERE share = " + std::to_string(share) + " AND alias = ANY ($1)"),
       remove_instances_statement("DELETE FROM " + table + " WHERE share = " + std::to_string(share) +
                                  " AND instance = ANY ($1)")
@@ -266,10 +266,12 @@ Oid create_alias_table(int32 generation_id)
     const CatalogScope scope;
     pg::set_local("default_tablespace", "");
     pg::set_local("default_table_access_method", "heap");
+    // Neither index begins with the share: a plan that is made while the table is empty, and kept, must not take the one for the
+    // other's look-ups.
     pg::execute("CREATE TABLE " + quoted +
                 " (share integer NOT NULL, alias text COLLATE pg_catalog.\"C\" NOT NULL,"
-                " instance text COLLATE pg_catalog.\"C\" NOT NULL, PRIMARY KEY (share, alias))");
-    pg::execute("CREATE INDEX ON " + quoted + " (share, instance)");
+                " instance text COLLATE pg_catalog.\"C\" NOT NULL, PRIMARY KEY (alias, share))");
+    pg::execute("CREATE INDEX ON " + quoted + " (instance, share)");
     pg::execute("ALTER TABLE " + quoted + " OWNER TO " + owner);
     return pg::call([&] { return get_relname_relid(name.c_str(), get_namespace_oid("readmodel_data", false)); });
 }

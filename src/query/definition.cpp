@@ -156,7 +156,29 @@ void define_by_function(const DefinitionArguments &arguments, Definition &defini
     definition.key_is_array = key.is_array;
 }
 
-void define_by_spec(Datum given, Definition &definition)
+// No error: what is missing is left out, and a spec may serve sources of both kinds.
+void tell_of_unmapped(int32 source_id, const fold::Spec &spec)
+{
+    const CatalogScope scope;
+    const pg::Rows rows = pg::execute("SELECT metadata_expression IS NULL, occurred_at_expression IS NULL"
+                                      "  FROM readmodel_catalog.source WHERE source_id = $1",
+                                      pg::Args().integer(source_id), true);
+    const auto tell = [](const char *path, const char *argument)
+    {
+        pg::call(
+            [&]
+            {
+                ereport(NOTICE, (errmsg("the spec reads %s, which is missing in all events of this source", path),
+                                 errhint("readmodel.create_source() maps it, by its argument \"%s\".", argument)));
+            });
+    };
+    if (spec.reads_metadata() && rows.boolean(0, 1))
+        tell("$event.metadata", "metadata");
+    if (spec.reads_occurred_at() && rows.boolean(0, 2))
+        tell("$event.occurredAt", "occurred_at");
+}
+
+void define_by_spec(Datum given, int32 source_id, Definition &definition)
 {
     if (GetDatabaseEncoding() != PG_UTF8)
         throw pg::Error(ERRCODE_FEATURE_NOT_SUPPORTED, "declarative updaters need a database with encoding UTF8")
@@ -169,7 +191,9 @@ void define_by_spec(Datum given, Definition &definition)
             Jsonb *const document = DatumGetJsonbP(given);
             return static_cast<const char *>(JsonbToCString(nullptr, &document->root, VARSIZE(document)));
         }));
-    definition.event_types = parse_spec(*definition.spec).event_types();
+    const fold::Spec spec = parse_spec(*definition.spec);
+    definition.event_types = spec.event_types();
+    tell_of_unmapped(source_id, spec);
 }
 
 } // namespace
@@ -217,7 +241,7 @@ CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceL
     checked.source = *arguments.source;
 
     if (arguments.spec)
-        define_by_spec(*arguments.spec, definition);
+        define_by_spec(*arguments.spec, source.id, definition);
     else
         define_by_function(arguments, definition);
     definition.version = checked.options.version;
