@@ -3,8 +3,7 @@
 # stopped on the way.
 #
 # Guards split_rebuild and finish_share (one lane at a time merges; the generation's own checkpoint does not move before), the shares
-# that FunctionUpdater and SpecUpdater leave to others, and AliasStore's share. Seen to fail with each lane counting its events
-# whoever has the first instance, and with aliases that only the lane of their instance keeps.
+# that FunctionUpdater and SpecUpdater leave to others, and AliasStore's share.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
