@@ -341,7 +341,7 @@ private:
             parse_path(path);
             return "A path begins with \"$\": perhaps you meant " + quoted(path) + ".";
         }
-        catch (const std::exception &)
+        catch (const SyntaxFault &)
         {
             return {};
         }
@@ -352,9 +352,10 @@ private:
         if (value.sort == Expression::Sort::path || is_null_literal(value))
             return;
         const Kind kind = part.value.kind();
-        std::string hint;
-        if (kind == Kind::text && !part.text().empty() && what != Operator::min && what != Operator::max)
-            hint = hint_at_path(part.text());
+        const bool fits = what == Operator::add     ? kind == Kind::number
+                          : what == Operator::merge ? kind == Kind::object
+                                                    : true;
+        const std::string hint = !fits && kind == Kind::text ? hint_at_path(part.text()) : std::string();
         if (what == Operator::add && kind != Kind::number)
             part.refuse("\"add\" takes a number or a path to one.", hint);
         if ((what == Operator::min || what == Operator::max) && kind != Kind::number && kind != Kind::text)
