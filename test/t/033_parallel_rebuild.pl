@@ -3,7 +3,8 @@
 # stopped on the way.
 #
 # Guards split_rebuild and finish_share (one lane at a time merges; the generation's own checkpoint does not move before), the shares
-# that FunctionUpdater and SpecUpdater leave to others, and AliasStore's share.
+# that FunctionUpdater and SpecUpdater leave to others, and AliasStore's share. Seen to fail with each lane of a spec counting all of
+# its events, whoever has the first instance.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
