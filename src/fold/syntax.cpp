@@ -1,7 +1,9 @@
 #include "fold/syntax.hpp"
 
+#include "fold/json.hpp"
 #include "fold/words.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace fold
@@ -280,11 +282,8 @@ Path Cursor::path()
     return result;
 }
 
-} // namespace
-
-Path parse_path(std::string_view text)
+Path read_path(Cursor &cursor)
 {
-    Cursor cursor(text);
     Path path = cursor.path();
     if (!cursor.done())
         cursor.expected("\".\", \"[\" or the end",
@@ -292,9 +291,8 @@ Path parse_path(std::string_view text)
     return path;
 }
 
-Target parse_target(std::string_view text)
+Target read_target(Cursor &cursor, std::string_view text)
 {
-    Cursor cursor(text);
     Target target;
     target.text = text;
     while (target.names.empty() || !cursor.done())
@@ -323,6 +321,81 @@ Target parse_target(std::string_view text)
             throw SyntaxFault{"Found a target of more than " + std::to_string(max_names) + " names.", ""};
     }
     return target;
+}
+
+// Advice for a text that cannot be read at this byte: somebody has left the quotes of a name out, or has written an expression.
+// read: whether a text can be read.
+template <class Read>
+std::string advice(std::string_view text, std::size_t at, Read &&read)
+{
+    const std::size_t dot = at == 0 ? std::string_view::npos : text.rfind('.', at - 1);
+    const std::size_t begin = dot == std::string_view::npos ? 0 : dot + 1;
+    const std::size_t end = std::min(text.find_first_of(".[]", at), text.size());
+    const std::string_view name = text.substr(begin, end - begin);
+    if (name.find_first_of("+*/()=<>") != std::string_view::npos || name.find(" - ") != std::string_view::npos ||
+        name.find("-$") != std::string_view::npos)
+        return "There are no expressions: let the event bring the result.";
+    if (name.empty() || name.front() == '$' || name.find_first_of("\"\\[") != std::string_view::npos)
+        return {};
+    if (std::ranges::all_of(name, is_digit) && dot != std::string_view::npos && text.front() == '$')
+        return "An element of an array is written [" + std::string(name) + "].";
+    const std::string better = std::string(text.substr(0, begin)) + quoted(name) + std::string(text.substr(end));
+    try
+    {
+        read(better);
+    }
+    catch (const SyntaxFault &)
+    {
+        return {};
+    }
+    std::string json;
+    append_json_text(json, better);
+    return "A name with other characters is quoted, and within JSON the quotes are escaped: perhaps you meant " + json +
+           ".";
+}
+
+} // namespace
+
+Path parse_path(std::string_view text)
+{
+    const auto read = [](std::string_view any)
+    {
+        Cursor cursor(any);
+        read_path(cursor);
+    };
+    Cursor cursor(text);
+    try
+    {
+        return read_path(cursor);
+    }
+    catch (SyntaxFault &fault)
+    {
+        if (fault.hint.empty())
+            fault.hint = advice(text, cursor.place(), read);
+        throw;
+    }
+}
+
+Target parse_target(std::string_view text)
+{
+    const auto read = [](std::string_view any)
+    {
+        Cursor cursor(any);
+        read_target(cursor, any);
+    };
+    Cursor cursor(text);
+    try
+    {
+        return read_target(cursor, text);
+    }
+    catch (SyntaxFault &fault)
+    {
+        if (fault.hint.empty() && text.starts_with("$."))
+            fault.hint = "A target is a member of the state and has no \"$.\" before it.";
+        else if (fault.hint.empty())
+            fault.hint = advice(text, cursor.place(), read);
+        throw;
+    }
 }
 
 } // namespace fold

@@ -35,6 +35,66 @@ std::size_t distance(std::string_view a, std::string_view b)
     return rows[a.size()][b.size()];
 }
 
+// What others call it.
+struct Foreign
+{
+    std::string_view word;
+    std::string_view ours;
+    std::string_view advice = {}; // in place of "Perhaps you meant"
+};
+
+constexpr std::string_view negative = "There is no subtraction: use \"add\" with a negative number.";
+
+constexpr Foreign foreign[] = {
+    {"push", "append"},
+    {"addtoset", "upsert"},
+    {"pull", "remove"},
+    {"slice", "keep"},
+    {"last", "keep"},
+    {"limit", "keep"},
+    {"assign", "set"},
+    {"replace", "set"},
+    {"setoninsert", "default"},
+    {"drop", "unset"},
+    {"inc", "add"},
+    {"incr", "add"},
+    {"increment", "add"},
+    {"plus", "add"},
+    {"sum", "add"},
+    {"count", "add", "To count, use \"add\" with 1."},
+    {"sub", "add", negative},
+    {"subtract", "add", negative},
+    {"minus", "add", negative},
+    {"dec", "add", negative},
+    {"decr", "add", negative},
+    {"decrement", "add", negative},
+    {"if", "when"},
+    {"where", "when"},
+    {"filter", "when"},
+    {"=", "eq"},
+    {"==", "eq"},
+    {"===", "eq"},
+    {"equal", "eq"},
+    {"equals", "eq"},
+    {"!=", "ne"},
+    {"!==", "ne"},
+    {"<>", "ne"},
+    {"neq", "ne"},
+    {"<", "lt"},
+    {"<=", "le"},
+    {"lte", "le"},
+    {">", "gt"},
+    {">=", "ge"},
+    {"gte", "ge"},
+    {"&&", "and"},
+    {"all", "and"},
+    {"||", "or"},
+    {"any", "or"},
+    {"!", "not"},
+    {"nin", "not", "Use \"not\" with \"in\"."},
+    {"has", "exists"},
+};
+
 } // namespace
 
 std::string quoted(std::string_view word)
@@ -75,6 +135,11 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
 
 std::string suggestion(std::string_view word, std::span<const std::string_view> known)
 {
+    std::string own(word.substr(word.starts_with('$') ? 1 : 0)); // "$inc"
+    std::ranges::transform(own, own.begin(), lower);
+    for (const Foreign &each : foreign)
+        if (each.word == own && std::ranges::find(known, each.ours) != known.end())
+            return each.advice.empty() ? "Perhaps you meant " + quoted(each.ours) + "." : std::string(each.advice);
     const std::string_view best = nearest(word, known);
     return best.empty() ? "" : "Perhaps you meant " + quoted(best) + ".";
 }

@@ -1,5 +1,6 @@
 #include "query/options.hpp"
 
+#include "fold/words.hpp"
 #include "query/catalog.hpp"
 
 namespace query
@@ -8,9 +9,9 @@ namespace query
 namespace
 {
 
-constexpr const char *known[] = {"version",  "schema",           "while_rebuilding", "on_change",
-                                 "on_error", "max_dead_letters", "rebuild_timeout",  "updater_timeout",
-                                 "max_lag",  "parallel",         "keep_generations"};
+constexpr std::string_view known[] = {"version",  "schema",           "while_rebuilding", "on_change",
+                                      "on_error", "max_dead_letters", "rebuild_timeout",  "updater_timeout",
+                                      "max_lag",  "parallel",         "keep_generations"};
 
 struct Given
 {
@@ -138,14 +139,15 @@ void apply(const Given &option, Options &options)
 void require_known(const std::string &name)
 {
     std::string names;
-    for (const char *const option : known)
+    for (const std::string_view option : known)
     {
         if (name == option)
             return;
         names += (names.empty() ? "" : ", ") + std::string(option);
     }
     throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "unrecognized option " + pg::shown(name))
-        .hint("Options are: " + names + ".");
+        .hint(fold::suggestion(name, known) + (fold::nearest(name, known).empty() ? "" : " ") +
+              "Options are: " + names + ".");
 }
 
 } // namespace
