@@ -1,7 +1,7 @@
 #include "fold/compile.hpp"
 
+#include "fold/contradictions.hpp"
 #include "fold/expression_compiler.hpp"
-#include "fold/json.hpp"
 #include "fold/syntax.hpp"
 #include "fold/words.hpp"
 
@@ -25,11 +25,6 @@ constexpr std::string_view a_key =
 constexpr std::string_view an_operation = "An operation is an object of targets.";
 constexpr std::string_view a_filter = R"("where" is an object of at least one member.)";
 
-bool is_null_literal(const Expression &value)
-{
-    return value.sort == Expression::Sort::literal && value.literal.is(Kind::null);
-}
-
 class Compiler
 {
 public:
@@ -44,7 +39,7 @@ public:
         handlers.require_filled(Kind::object, R"("on" is an object of at least one event type (or "*").)");
         for (const Value::Member &member : on.members())
             compile_handler(member.name(), handlers.member(member));
-        program->canonical = to_json(spec.value);
+        check_aliases(*program);
         return program;
     }
 
@@ -74,6 +69,7 @@ private:
 
     void compile_single_key(Key &key, const Part &part)
     {
+        key.pointer = part.pointer;
         switch (part.value.kind())
         {
         case Kind::text:
@@ -100,6 +96,7 @@ private:
             key.sort = Key::Sort::alias;
             part.require_member("alias", a_key);
             key.path = expressions.single_path(part.member(part.value.members()[0]));
+            key.pointer = part.member(part.value.members()[0]).pointer;
             program->uses_aliases = true;
             break;
         default:
@@ -111,6 +108,7 @@ private:
     {
         auto handler = std::make_unique<Handler>();
         handler->type = type;
+        handler->pointer = part.pointer;
         if (part.value.is(Kind::array))
         {
             part.require_filled(Kind::array, "A list of steps has at least one.");
@@ -137,13 +135,14 @@ private:
     {
         constexpr std::string_view a_step = R"(A step is an object, or "delete".)";
         Step step;
+        step.pointer = part.pointer;
         if (part.value.is(Kind::text))
         {
             constexpr std::array<std::string_view, 1> words = {"delete"};
             if (part.text() != "delete")
                 part.refuse(a_step, suggestion(part.text(), words));
             step.key = default_key;
-            step.operations.emplace_back().what = Operator::delete_instance;
+            add_operation(step, Operator::delete_instance, part);
         }
         else
         {
@@ -212,13 +211,21 @@ private:
             number(each.value);
     }
 
+    static Operation &add_operation(Step &step, Operator what, const Part &part)
+    {
+        Operation &operation = step.operations.emplace_back();
+        operation.what = what;
+        operation.pointer = part.pointer;
+        return operation;
+    }
+
     void compile_operation(Step &step, Operator what, const Part &part)
     {
         if (what == Operator::delete_instance)
         {
             if (!part.value.is(Kind::boolean) || !part.value.boolean())
                 part.refuse("\"delete\" is true.");
-            step.operations.emplace_back().what = what;
+            add_operation(step, what, part);
             return;
         }
         if (what == Operator::unset)
@@ -227,11 +234,11 @@ private:
             return;
         }
         part.require(Kind::object, an_operation);
+        const std::size_t first = step.operations.size();
         for (const Value::Member &member : part.value.members())
         {
             const Part operand = part.member(member);
-            Operation operation;
-            operation.what = what;
+            Operation &operation = add_operation(step, what, operand);
             operation.target = target(member.name(), operand);
             switch (what)
             {
@@ -244,10 +251,10 @@ private:
                 break;
             default:
                 operation.value = expressions.expression(operand);
-                check_literal(what, operation.value, operand);
+                check_value(what, operation.value, operand);
             }
-            step.operations.push_back(std::move(operation));
         }
+        check_overlaps(std::span(step.operations).subspan(first));
     }
 
     void compile_unset(Step &step, const Part &part)
@@ -256,9 +263,7 @@ private:
         const auto add = [&](const Part &one)
         {
             one.require(Kind::text, allowed);
-            Operation &operation = step.operations.emplace_back();
-            operation.what = Operator::unset;
-            operation.target = target(one.text(), one);
+            add_operation(step, Operator::unset, one).target = target(one.text(), one);
         };
         if (!part.value.is(Kind::array))
         {
@@ -327,42 +332,6 @@ private:
         if (!number.small() || number.scale() != 0 || number.coefficient() < 0 || number.coefficient() > most)
             part.refuse(allowed);
         return static_cast<std::size_t>(number.coefficient());
-    }
-
-    // What can be nothing else than an error at every event is one here.
-    // For a text where only a path will do, if it could be one.
-    static std::string hint_at_path(std::string_view text)
-    {
-        if (Decimal::parse(text))
-            return "A number is written without quotes.";
-        try
-        {
-            const std::string path = "$." + std::string(text);
-            parse_path(path);
-            return "A path begins with \"$\": perhaps you meant " + quoted(path) + ".";
-        }
-        catch (const SyntaxFault &)
-        {
-            return {};
-        }
-    }
-
-    static void check_literal(Operator what, const Expression &value, const Part &part)
-    {
-        if (value.sort == Expression::Sort::path || is_null_literal(value))
-            return;
-        const Kind kind = part.value.kind();
-        const bool fits = what == Operator::add     ? kind == Kind::number
-                          : what == Operator::merge ? kind == Kind::object
-                                                    : true;
-        const std::string hint = !fits && kind == Kind::text ? hint_at_path(part.text()) : std::string();
-        if (what == Operator::add && kind != Kind::number)
-            part.refuse("\"add\" takes a number or a path to one.", hint);
-        if ((what == Operator::min || what == Operator::max) && kind != Kind::number && kind != Kind::text)
-            part.refuse(quoted(operator_names[static_cast<std::size_t>(what)]) +
-                        " takes a number, a text or a path to one.");
-        if (what == Operator::merge && kind != Kind::object)
-            part.refuse("\"merge\" takes an object or a path to one.", hint);
     }
 
     static constexpr std::array<std::string_view, 2> key_members = {"alias", "each"};

@@ -1,5 +1,6 @@
 #include "fold/expression_compiler.hpp"
 
+#include "fold/contradictions.hpp"
 #include "fold/json.hpp"
 #include "fold/syntax.hpp"
 #include "fold/words.hpp"
@@ -223,8 +224,13 @@ Condition ExpressionCompiler::comparison(Condition::Sort sort, const Part &part)
                         "Found a list of " + std::to_string(part.value.size()) + ". " + std::string(allowed));
     Condition result;
     result.sort = sort;
+    const bool ordered = sort != Condition::Sort::eq && sort != Condition::Sort::ne;
     for (std::size_t i = 0; i < 2; ++i)
+    {
         result.sides.push_back(expression(part.element(i)));
+        if (ordered)
+            check_ordered(condition_names[static_cast<std::size_t>(sort)], part.element(i), result.sides.back());
+    }
     return result;
 }
 

@@ -107,6 +107,7 @@ struct NamedExpression
 struct Operation
 {
     Operator what = Operator::set;
+    std::string pointer; // its place in the spec, for messages
     Target target;
     Expression value;
     std::vector<NamedExpression> where; // upsert, remove; in jsonb's order
@@ -124,7 +125,8 @@ struct Key
     };
 
     Sort sort = Sort::path;
-    Path path; // also of an alias
+    std::string pointer; // of its path or constant, for messages
+    Path path;           // also of an alias
     std::string constant;
     std::optional<Path> each;
 };
@@ -132,6 +134,7 @@ struct Key
 struct Step
 {
     const Key *key = nullptr;
+    std::string pointer; // for messages
     std::optional<Condition> when;
     std::vector<Operation> operations;
     std::optional<Path> alias;
@@ -142,13 +145,13 @@ struct Step
 struct Handler
 {
     std::string type;
+    std::string pointer; // for messages
     std::vector<Step> steps;
     std::vector<const Key *> keys; // of its steps, each once
 };
 
 struct Program
 {
-    std::string canonical;
     std::vector<std::unique_ptr<Key>> keys;
     std::unordered_map<std::string_view, const Handler *> by_type; // views of the handlers' names
     std::vector<std::unique_ptr<Handler>> handlers;

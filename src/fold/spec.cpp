@@ -10,7 +10,7 @@ namespace fold
 {
 
 SpecError::SpecError(std::string where, std::string found, std::string advice)
-    : std::runtime_error("invalid spec at " + (where.empty() ? "\"\"" : where)),
+    : std::runtime_error("invalid spec at " + (where.empty() ? "the top level" : where)),
       pointer(std::move(where)),
       detail(std::move(found)),
       hint(std::move(advice))
@@ -28,11 +28,6 @@ Spec Spec::parse(std::string_view json)
         std::string detail = error.what();
         throw SpecError(error.pointer, "It cannot be read as a spec: " + detail + ".");
     }
-}
-
-const std::string &Spec::canonical() const
-{
-    return compiled->canonical;
 }
 
 std::optional<std::vector<std::string>> Spec::event_types() const

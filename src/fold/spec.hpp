@@ -32,8 +32,6 @@ class Spec
 public:
     static Spec parse(std::string_view json); // throws SpecError
 
-    // The same text for every way to write the spec: no whitespace, members in jsonb's order, numbers with their scale.
-    const std::string &canonical() const;
     // The types that it covers, sorted by bytes; nothing: all, also that of events without a type ("*").
     std::optional<std::vector<std::string>> event_types() const;
 

@@ -15,7 +15,7 @@ SET search_path = spec_interpreter;
 
 CREATE FUNCTION invalid(pointer text, what text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'invalid spec at %', CASE pointer WHEN '' THEN '""' ELSE pointer END USING ERRCODE = 'invalid_parameter_value', DETAIL = what;
+    RAISE EXCEPTION 'invalid spec at %', CASE pointer WHEN '' THEN 'the top level' ELSE pointer END USING ERRCODE = 'invalid_parameter_value', DETAIL = what;
 END $$;
 
 -- A member's JSON pointer (RFC 6901).
@@ -208,8 +208,15 @@ BEGIN
             ELSIF word = 'in' AND jsonb_typeof(operand -> 1) <> 'array' THEN
                 PERFORM compile_path(operand -> 1, below(pointer, '1'), (item, true, true));
             END IF;
-            RETURN jsonb_build_object(word, jsonb_build_array(compile_value(operand -> 0, below(pointer, '0'), item),
-                compile_value(operand -> 1, below(pointer, '1'), item)));
+            parts := jsonb_build_array(compile_value(operand -> 0, below(pointer, '0'), item),
+                compile_value(operand -> 1, below(pointer, '1'), item));
+            -- What [*] finds is a list, and lists have no order.
+            FOR i IN 0 .. 1 LOOP
+                IF word IN ('lt', 'le', 'gt', 'ge') AND (parts #> ARRAY[i::text, 'path', 'many'])::boolean THEN
+                    PERFORM invalid(below(pointer, i::text), 'a list is neither less nor greater');
+                END IF;
+            END LOOP;
+            RETURN jsonb_build_object(word, parts);
     END CASE;
 END $$;
 
@@ -296,9 +303,52 @@ BEGIN
             IF kind <> 'null' AND (operation = 'merge' AND kind <> 'object' OR operation = 'add' AND kind <> 'number'
                 OR operation IN ('min', 'max') AND kind NOT IN ('number', 'string')) THEN
                 PERFORM invalid(pointer, 'a value of another kind is expected');
+            ELSIF operation IN ('merge', 'add', 'min', 'max') AND (compiled #> '{path,many}')::boolean THEN
+                PERFORM invalid(pointer, 'a list is no value for it');
             END IF;
             RETURN compiled;
     END CASE;
+END $$;
+
+-- Whether a target with these names can be there in what this operation leaves of a value.
+CREATE FUNCTION has_place(operation text, source jsonb, names jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    unknown CONSTANT boolean := jsonb_typeof(source) = 'string' AND source #>> '{}' ~ '^\$' AND source #>> '{}' !~ '^\$\$';
+BEGIN
+    IF source IS NULL OR unknown THEN
+        RETURN true;
+    ELSIF names = '[]' THEN
+        RETURN operation <> 'merge' OR jsonb_typeof(source) IN ('object', 'null');
+    ELSIF jsonb_typeof(source) <> 'object' THEN
+        RETURN false;
+    ELSIF jsonb_typeof(names -> 0) = 'object' THEN    -- a name that events decide
+        RETURN true;
+    END IF;
+    RETURN has_place(operation, source -> (names ->> 0), names - 0);
+END $$;
+
+-- Two targets of an operation, compiled, of which one leads into the other. Names that events decide are the same if their paths are.
+CREATE FUNCTION check_targets(operation text, source jsonb, pointer text, targets jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    inner_one record;
+    outer_one record;
+    more jsonb;
+BEGIN
+    FOR inner_one IN SELECT name, names, n FROM jsonb_to_recordset(targets) AS t (name text, names jsonb, n int) ORDER BY n LOOP
+        FOR outer_one IN SELECT name, names, n FROM jsonb_to_recordset(targets) AS t (name text, names jsonb, n int) LOOP
+            CONTINUE WHEN jsonb_array_length(outer_one.names) >= jsonb_array_length(inner_one.names);
+            SELECT coalesce(jsonb_agg(name ORDER BY n) FILTER (WHERE n > jsonb_array_length(outer_one.names)), '[]') INTO more
+            FROM jsonb_array_elements(inner_one.names) WITH ORDINALITY AS e (name, n);
+            CONTINUE WHEN outer_one.names || more <> inner_one.names;
+            -- A number, a text or a list is no object at the same time.
+            IF operation NOT IN ('default', 'set', 'merge')
+                -- The outer one is written before. Of a merge with null nothing is.
+                OR outer_one.n < inner_one.n AND NOT (operation = 'merge' AND source -> outer_one.name = 'null')
+                    AND NOT has_place(operation, source -> outer_one.name, more) THEN
+                PERFORM invalid(below(pointer, inner_one.name), 'there is no place for it');
+            END IF;
+        END LOOP;
+    END LOOP;
 END $$;
 
 CREATE FUNCTION compile_step(source jsonb, pointer text, general_key jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -308,6 +358,7 @@ DECLARE
     name text;
     operand jsonb;
     targets jsonb;
+    names jsonb;
     key jsonb := general_key;
     item boolean;
     compiled jsonb := '[]';
@@ -364,11 +415,14 @@ BEGIN
                 PERFORM invalid(below(pointer, operation), 'an object with targets is expected');
             END IF;
             -- In the order of jsonb's members.
+            names := '[]';
             FOR name, operand IN SELECT * FROM jsonb_each(targets) LOOP
                 compiled := compiled || jsonb_build_array(jsonb_build_array(operation,
                     compile_target(name, below(below(pointer, operation), name), item),
                     compile_operand(operation, operand, below(below(pointer, operation), name), item)));
+                names := names || jsonb_build_object('name', name, 'names', compiled #> '{-1,1}', 'n', jsonb_array_length(names));
             END LOOP;
+            PERFORM check_targets(operation, targets, below(pointer, operation), names);
         END IF;
     END LOOP;
     RETURN step || jsonb_build_object('key', key, 'delete', source ? 'delete', 'operations', compiled);
@@ -383,6 +437,7 @@ DECLARE
     compiled jsonb;
     every jsonb := '{}';
     i int;
+    place text;
 BEGIN
     IF jsonb_typeof(spec) <> 'object' THEN
         PERFORM invalid('', 'a spec is an object');
@@ -415,5 +470,23 @@ BEGIN
         END IF;
         every := every || jsonb_build_object(name, compiled);
     END LOOP;
+    -- An alias is followed, and no step that finds its instance otherwise remembers one.
+    IF NOT EXISTS (SELECT FROM jsonb_each(every) AS h (type, steps), jsonb_array_elements(h.steps) AS s (step)
+            WHERE s.step ? 'alias' AND NOT s.step -> 'key' ? 'alias') THEN
+        SELECT f.place INTO place
+        FROM (
+            SELECT '/key' AS place, spec -> 'key' AS key, 0 AS handler, 0 AS n
+            UNION ALL
+            SELECT below('/on', h.type) || CASE jsonb_typeof(h.steps) WHEN 'array' THEN '/' || s.n - 1 ELSE '' END || '/key', s.step -> 'key', h.n, s.n
+            FROM jsonb_each(spec -> 'on') WITH ORDINALITY AS h (type, steps, n),
+                jsonb_array_elements(CASE jsonb_typeof(h.steps) WHEN 'array' THEN h.steps ELSE jsonb_build_array(h.steps) END)
+                    WITH ORDINALITY AS s (step, n)) AS k,
+            LATERAL (VALUES (k.place || '/alias', k.key ? 'alias'), (k.place || '/key/alias', k.key -> 'key' ? 'alias')) AS f (place, follows)
+        WHERE jsonb_typeof(k.key) = 'object' AND f.follows
+        ORDER BY k.handler, k.n LIMIT 1;
+        IF place IS NOT NULL THEN
+            PERFORM invalid(place, 'no alias is ever remembered');
+        END IF;
+    END IF;
     RETURN jsonb_build_object('on', every);
 END $$;

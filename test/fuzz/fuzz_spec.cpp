@@ -1,4 +1,4 @@
-// Any bytes as a spec: it is refused with a place that is one, or its canonical form is a spec that means the same.
+// Any bytes as a spec: it is refused with a place that is one, or the same document written anew is a spec that means the same.
 #include "fold/json.hpp"
 #include "fold/spec.hpp"
 
@@ -10,8 +10,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     try
     {
         const fold::Spec spec = fold::Spec::parse({reinterpret_cast<const char *>(data), size});
-        const fold::Spec again = fold::Spec::parse(spec.canonical());
-        if (again.canonical() != spec.canonical() || again.event_types() != spec.event_types() ||
+        const fold::Value document = fold::parse_json({reinterpret_cast<const char *>(data), size});
+        const fold::Spec again = fold::Spec::parse(fold::to_json(document));
+        if (again.event_types() != spec.event_types() || again.splittable() != spec.splittable() ||
             again.reads_data() != spec.reads_data() || again.uses_aliases() != spec.uses_aliases())
             std::abort();
     }

@@ -66,6 +66,8 @@ public:
             result += R"(,"B":)" + steps();
         if (choices.maybe())
             result += R"(,"*":)" + steps();
+        if (result.find(R"({"alias":)") != std::string::npos) // who follows aliases needs one who remembers them
+            result += R"(,"C":{"key":"$.id","alias":"$.a"})";
         return result + "}}";
     }
 

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use utf8;
 use Differential::Random;
+use JSON::PP;
 
 my @types = ('A', 'B', 'C', 'Ordér placed');
 my @texts = ('', 'a', 'b', 'ab', 'A', 'ä', "a\x{308}", "\x{ffff}", "\x{1d11e}", "\x{1f600} x", 'a"b\\c', "line\nbreak\t", '$', '$.n', '$$', "\x01",
@@ -155,6 +156,17 @@ sub template
         (chance(0.2) ? (p => object_json(n => value('number'), k => value('kind'))) : ()));
 }
 
+# Of one thing, where a list could never do.
+sub single_value
+{
+    my ($kind) = @_;
+    while (1)
+    {
+        my $value = value($kind);
+        return $value if $value !~ /^"\$[^\$].*\[\*\]/;
+    }
+}
+
 sub value
 {
     my ($kind) = @_;
@@ -186,10 +198,10 @@ sub keys_of { my %hash = @_; return sort keys %hash }
 my %operations = (
     default => sub { my $kind = pick(qw(number text list objects object any)); ($kind, $kind eq 'objects' ? '[]' : value($kind)) },
     set => sub { my $kind = pick(qw(number text number text any any)); ($kind, $kind eq 'any' ? copied() : value($kind)) },
-    merge => sub { ('object', chance(0.6) ? template('object') : value('object')) },
-    add => sub { ('number', value('number')) },
-    min => sub { my $kind = pick(qw(number text)); ($kind, value($kind)) },
-    max => sub { my $kind = pick(qw(number text)); ($kind, value($kind)) },
+    merge => sub { ('object', chance(0.6) ? template('object') : single_value('object')) },
+    add => sub { ('number', single_value('number')) },
+    min => sub { my $kind = pick(qw(number text)); ($kind, single_value($kind)) },
+    max => sub { my $kind = pick(qw(number text)); ($kind, single_value($kind)) },
     append => sub { chance(0.5) ? ('list', value(pick(qw(number text any)))) : ('objects', template('object')) },
     upsert => sub { ('objects', object_json(where => where(), (chance(0.85) ? (set => chance(0.9) ? template('object') : '{}') : ()))) },
     remove => sub { my $where = where(); (chance(0.9) ? 'objects' : 'list', object_json(where => $where)) },
@@ -213,6 +225,19 @@ sub where
         1 => sub { (n => 'null') }));
 }
 
+# Whether one of the targets leads into another where that could never work. A path or an object above may do.
+sub in_the_way
+{
+    my ($operation, $target, $operand, @others) = @_;
+    while (my ($other, $others) = splice(@others, 0, 2))
+    {
+        my ($upper, $lower, $above) = length $target < length $other ? ($target, $other, $operand) : ($other, $target, $others);
+        next if $lower !~ /^\Q$upper\E[.\[]/;
+        return 1 if $operation !~ /^(default|set|merge)$/ || $above !~ /^(\{|"\$(?!\$))/;
+    }
+    return 0;
+}
+
 sub operations
 {
     my @step;
@@ -230,7 +255,8 @@ sub operations
             my ($kind, $operand) = $operations{$name}->();
             # Two texts for one target are two members of the object, and the later one wins in jsonb.
             # The whole state goes to one place only: copies in several would hold one another.
-            push @targets, $operand eq '"$state"' ? 'any' : target_of($kind), $operand;
+            my $target = $operand eq '"$state"' ? 'any' : target_of($kind);
+            push @targets, $target, $operand if !in_the_way($name, $target, $operand, @targets);
         }
         push @step, $name => object_json(@targets);
     }
@@ -243,7 +269,7 @@ sub condition
     return weighted(
         4 => sub { object_json(exists => text_json(path_of(pick(@every_kind)))) },
         5 => sub { my $kind = pick(@every_kind); object_json(pick(qw(eq ne)), list_json(value($kind), value(chance(0.8) ? $kind : 'any'))) },
-        5 => sub { my $kind = pick(qw(number text number text id any)); object_json(pick(qw(lt le gt ge)), list_json(value($kind), value($kind))) },
+        5 => sub { my $kind = pick(qw(number text number text id any)); object_json(pick(qw(lt le gt ge)), list_json(single_value($kind), single_value($kind))) },
         2 => sub { my $kind = pick(qw(number text id kind)); object_json(in => list_json(value($kind), chance(0.7)
                     ? list_json(map { value(chance(0.9) ? $kind : 'any') } 1 .. between(1, 4)) : text_json(path_of('list')))) },
         $depth > 2 ? 0 : 4 => sub { object_json(pick(qw(and or)), list_json(map { condition($depth + 1) } 1 .. between(1, 3))) },
@@ -287,8 +313,22 @@ sub step
     return object_json(map { @$_ } shuffled(@pairs));
 }
 
-# A spec as JSON.
+# A spec as JSON. If it follows aliases, some step must remember them that does not follow one itself.
 sub spec
+{
+    while (1)
+    {
+        my $json = any_spec();
+        my $spec = JSON::PP->new->allow_nonref->decode($json);
+        my $follows = sub { my ($key) = @_; return ref $key eq 'HASH' && (exists $key->{alias} || ref $key->{key} eq 'HASH') };
+        my @steps = grep { ref } map { ref eq 'ARRAY' ? @$_ : $_ } values %{ $spec->{on} };
+        my @keys = ($spec->{key}, map { $_->{key} } grep { exists $_->{key} } @steps);
+        return $json if !grep { $follows->($_) } @keys;
+        return $json if grep { exists $_->{alias} && !$follows->(exists $_->{key} ? $_->{key} : $spec->{key}) } @steps;
+    }
+}
+
+sub any_spec
 {
     $wrong = 0;
     $loose = chance(0.9) ? 0 : pick(0.01, 0.03, 0.1);
