@@ -16,6 +16,7 @@ class OneInstance final : public fold::Host
 {
 public:
     fold::Instance *instance(std::string_view) override { return &only; }
+    std::string id_of(const fold::Instance &) const override { return "1"; }
     std::optional<std::string> alias(std::string_view) override { return "1"; }
     void remember(std::string_view, std::string_view) override {}
     void forget_aliases_of(std::string_view) override {}

@@ -100,6 +100,7 @@ private:
     std::optional<std::string_view> name(const Located &place, std::string_view what, const Path &path);
     std::optional<std::string_view> key_text(const Key &key);
 
+    void tell_place(UpdaterError &error) const;
     void apply_step(const Step &step, Host &host);
     void apply_to(const Step &step, Instance *found, std::string_view id);
     void apply_elsewhere(const Step &step, std::string_view id);
@@ -125,7 +126,24 @@ private:
     std::optional<std::string_view> current_id;
     Instance *current = nullptr;
     const Operation *running = nullptr;
+
+    // What is done now and to which instance, for messages.
+    struct Place
+    {
+        const std::string *pointer = nullptr;
+        std::string_view member; // of what the pointer leads to
+        std::optional<std::string_view> id;
+    };
+    Place place;
 };
+
+void Updater::Folding::tell_place(UpdaterError &error) const
+{
+    if (place.pointer)
+        error.pointer = *place.pointer + std::string(place.member);
+    if (place.id)
+        error.instance = *place.id;
+}
 
 void Updater::Folding::begin(const Event &event)
 {
@@ -184,6 +202,7 @@ std::optional<std::string_view> Updater::Folding::name(const Located &place, std
 
 std::optional<std::string_view> Updater::Folding::key_text(const Key &key)
 {
+    place = {&key.pointer, {}, {}};
     if (key.sort == Key::Sort::constant)
         return key.constant;
     return name(locate(key.path, evaluator.scope), "key", key.path);
@@ -222,9 +241,16 @@ void Updater::Folding::collect(const Event &event, Collector &collector)
             }
         }
     }
+    catch (UpdaterError &error)
+    {
+        tell_place(error);
+        throw;
+    }
     catch (const LimitError &error)
     {
-        throw UpdaterError(error.what(), true);
+        UpdaterError told(error.what(), true);
+        tell_place(told);
+        throw told;
     }
 }
 
@@ -234,8 +260,10 @@ void Updater::Folding::apply_elsewhere(const Step &step, std::string_view id)
     if (!program.uses_aliases)
         return;
     evaluator.scope.state = {};
+    place = {&step.pointer, "/when", id};
     if (step.when && !evaluator.holds(*step.when))
         return;
+    place.member = "/alias";
     for (const Operation &operation : step.operations)
         if (operation.what == Operator::delete_instance)
             aliases.forget(id);
@@ -253,13 +281,16 @@ void Updater::Folding::apply_to(const Step &step, Instance *found, std::string_v
     }
     Instance &instance = *found;
     evaluator.scope.state = instance.exists ? Located{&TreeReader::get(), TreeReader::view(instance.state)} : Located{};
+    place = {&step.pointer, "/when", id};
     if (step.when && !evaluator.holds(*step.when))
         return;
+    place.member = {};
     if (step.prepared > 0)
         evaluator.prepare(step);
     for (const Operation &operation : step.operations)
     {
         running = &operation;
+        place.pointer = &operation.pointer;
         if (operation.what != Operator::delete_instance)
         {
             operations.apply(operation, instance);
@@ -272,6 +303,7 @@ void Updater::Folding::apply_to(const Step &step, Instance *found, std::string_v
     running = nullptr;
     if (step.prepared > 0)
         evaluator.end_step();
+    place = {&step.pointer, "/alias", id};
     if (step.alias)
         if (const auto alias = name(locate(*step.alias, evaluator.scope), "alias", *step.alias))
             aliases.remember(*alias, id);
@@ -346,26 +378,44 @@ void Updater::Folding::apply(const Event &event, Host &host, Changes &changes, K
         current = found.instance;
     }
     running = nullptr;
+    const Instance *measured = nullptr;
+    const auto undo = [&]
+    {
+        evaluator.end_step();
+        aliases.clear();
+        journal.roll_back();
+    };
     try
     {
         for (const Step &step : known->steps)
             apply_step(step, host);
         for (const Instance *instance : changes.instances)
+        {
+            measured = instance;
             check_size(*instance);
+        }
+    }
+    catch (UpdaterError &error)
+    {
+        tell_place(error);
+        undo();
+        throw;
     }
     catch (const LimitError &error)
     {
-        const std::string context = running ? "cannot " + describe(*running) + ": " : "";
-        evaluator.end_step();
-        aliases.clear();
-        journal.roll_back();
-        throw UpdaterError(context + error.what(), true);
+        UpdaterError told((running ? "cannot " + describe(*running) + ": " : "") + error.what(), true);
+        tell_place(told);
+        if (measured)
+        {
+            told.pointer = known->pointer;
+            told.instance = host.id_of(*measured);
+        }
+        undo();
+        throw told;
     }
     catch (...)
     {
-        evaluator.end_step();
-        aliases.clear();
-        journal.roll_back();
+        undo();
         throw;
     }
     journal.commit();

@@ -38,6 +38,9 @@ public:
     explicit UpdaterError(const std::string &what, bool is_limit = false) : std::runtime_error(what), limit(is_limit) {}
 
     bool limit; // program_limit_exceeded rather than invalid_parameter_value
+    // What the updater knows of the place, which those who find the fault do not.
+    std::string pointer;                 // RFC 6901: the part of the spec that failed
+    std::optional<std::string> instance; // the id; nothing: it failed before one was found
 };
 
 // One read model's document. The host derives from it and adds what it needs. While exists is false, state is missing;
@@ -61,6 +64,8 @@ public:
 
     // The same one until the end of apply(). Null: another fold has it, and this one only keeps account of its aliases.
     virtual Instance *instance(std::string_view id) = 0;
+    // Of one that instance() gave, for a message.
+    virtual std::string id_of(const Instance &instance) const = 0;
     // The id that it stands for, if it is known.
     virtual std::optional<std::string> alias(std::string_view alias) = 0;
     // Called at the end of an apply() that succeeds, in order.

@@ -102,7 +102,7 @@ void copy_text(char (&target)[1024], const std::string &text)
 
 void Outgoing::keep_current_exception() noexcept
 {
-    message[0] = detail[0] = hint[0] = '\0';
+    message[0] = detail[0] = log_detail[0] = hint[0] = '\0';
     try
     {
         throw;
@@ -118,6 +118,7 @@ void Outgoing::keep_current_exception() noexcept
         sqlstate = error.sqlstate;
         copy_text(message, error.message_text);
         copy_text(detail, error.detail_text);
+        copy_text(log_detail, error.log_detail_text);
         copy_text(hint, error.hint_text);
     }
     catch (const std::bad_alloc &)
@@ -143,8 +144,9 @@ void Outgoing::raise() const
     case Kind::server:
         PgError::raise(context, data);
     case Kind::own:
-        ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message),
-                        detail[0] ? errdetail_internal("%s", detail) : 0, hint[0] ? errhint("%s", hint) : 0));
+        ereport(ERROR,
+                (errcode(sqlstate), errmsg_internal("%s", message), detail[0] ? errdetail_internal("%s", detail) : 0,
+                 log_detail[0] ? errdetail_log("%s", log_detail) : 0, hint[0] ? errhint("%s", hint) : 0));
         break;
     case Kind::out_of_memory:
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));

@@ -61,12 +61,18 @@ struct Error : public Failure
     int sqlstate;
     std::string message_text;
     std::string detail_text;
+    std::string log_detail_text; // what the server's log has in place of the detail, where that quotes data
     std::string hint_text;
 
     Error(int state, std::string message) : sqlstate(state), message_text(std::move(message)) {}
     Error &&detail(std::string text) &&
     {
         detail_text = std::move(text);
+        return std::move(*this);
+    }
+    Error &&log_detail(std::string text) &&
+    {
+        log_detail_text = std::move(text);
         return std::move(*this);
     }
     Error &&hint(std::string text) &&
@@ -106,6 +112,7 @@ struct Outgoing
     int sqlstate = 0;
     char message[1024];
     char detail[1024];
+    char log_detail[1024];
     char hint[1024];
 
     void keep_current_exception() noexcept;

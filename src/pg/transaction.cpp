@@ -62,6 +62,8 @@ PgError own_error_as_server_error(const Error &error)
     data->message = MemoryContextStrdup(context, error.message_text.c_str());
     if (!error.detail_text.empty())
         data->detail = MemoryContextStrdup(context, error.detail_text.c_str());
+    if (!error.log_detail_text.empty())
+        data->detail_log = MemoryContextStrdup(context, error.log_detail_text.c_str());
     if (!error.hint_text.empty())
         data->hint = MemoryContextStrdup(context, error.hint_text.c_str());
     return PgError(context, data);

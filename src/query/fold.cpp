@@ -164,6 +164,10 @@ FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition 
     }
     FoldStop stop{
         FoldStop::Kind::updater, "updater_error", position, error->sqlstate_text(), std::string(error->message()), 0};
+    if (const char *const detail = error->data().detail)
+        stop.detail = detail;
+    if (const char *const log_detail = error->data().detail_log)
+        stop.log_detail = log_detail;
     if (error->sqlstate() == ERRCODE_QUERY_CANCELED && worker::WorkerProcess::terminating())
         stop.kind = FoldStop::Kind::interrupted;
     else if (error->sqlstate() == ERRCODE_QUERY_CANCELED && pg::ProgressWatch::expired())

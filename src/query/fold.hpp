@@ -27,6 +27,8 @@ struct FoldStop
     std::string sqlstate;
     std::string message;
     int blocker_pid = 0;
+    std::string detail{};     // can quote data, as the message can
+    std::string log_detail{}; // does not
 };
 
 // True for errors that another try may not meet: serialization failures, locks, a cancel, a full disk.

@@ -11,6 +11,17 @@ namespace query
 namespace
 {
 
+// An id can be as long as a text.
+std::string shown_id(const std::string &id)
+{
+    std::size_t kept = 200;
+    if (id.size() <= kept)
+        return pg::shown(id);
+    while ((static_cast<unsigned char>(id[kept]) & 0xC0) == 0x80) // within a character of UTF-8
+        kept--;
+    return pg::shown(id.substr(0, kept) + "..");
+}
+
 // Runs f() with the fold library's errors as PostgreSQL's.
 template <class F>
 void told_as_postgres(F &&f)
@@ -21,7 +32,10 @@ void told_as_postgres(F &&f)
     }
     catch (const fold::UpdaterError &error)
     {
-        throw pg::Error(error.limit ? ERRCODE_PROGRAM_LIMIT_EXCEEDED : ERRCODE_INVALID_PARAMETER_VALUE, error.what());
+        const std::string place = "At " + error.pointer + " of the spec";
+        throw pg::Error(error.limit ? ERRCODE_PROGRAM_LIMIT_EXCEEDED : ERRCODE_INVALID_PARAMETER_VALUE, error.what())
+            .detail(place + (error.instance ? ", for instance " + shown_id(*error.instance) : "") + ".")
+            .log_detail(place + "."); // an id is data
     }
     catch (const fold::LimitError &error)
     {
@@ -279,6 +293,11 @@ fold::Instance *SpecUpdater::instance(std::string_view id)
     READMODEL_CHECK(state.known || all_in_cache);
     state.known = true;
     return &state;
+}
+
+std::string SpecUpdater::id_of(const fold::Instance &instance) const
+{
+    return static_cast<const CachedState &>(instance).entry->first;
 }
 
 std::optional<std::string> SpecUpdater::alias(std::string_view alias)

@@ -41,6 +41,7 @@ private:
 
     // The fold library's way to the states.
     fold::Instance *instance(std::string_view id) override;
+    std::string id_of(const fold::Instance &instance) const override;
     std::optional<std::string> alias(std::string_view alias) override;
     void remember(std::string_view alias, std::string_view id) override;
     void forget_aliases_of(std::string_view id) override;

@@ -208,7 +208,8 @@ void CatchUp::raise_failures()
             throw pg::Error(member->failed ? ERRCODE_EXTERNAL_ROUTINE_EXCEPTION : ERRCODE_T_R_SERIALIZATION_FAILURE,
                             "query " + pg::shown(query.name) + " could not apply the event at position " +
                                 std::to_string(member->stop->position))
-                .detail(member->stop->sqlstate + ": " + member->stop->message)
+                .detail(member->stop->sqlstate + ": " + member->stop->message +
+                        (member->stop->log_detail.empty() ? "" : ". " + member->stop->log_detail))
                 .hint(member->failed
                           ? "Everything before that event is applied. A changed updater is a new definition: "
                             "call readmodel.define_query() again. If the cause lay elsewhere, call readmodel.retry()."

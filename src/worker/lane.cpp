@@ -36,6 +36,12 @@ std::string digest(const source::EventPage &page, Position position)
     return "unknown";
 }
 
+// As psql shows an error.
+std::string told(const query::FoldStop &stop)
+{
+    return stop.message + (stop.detail.empty() ? "" : "\nDETAIL:  " + stop.detail);
+}
+
 // Only once it is recorded: what a stale lane met is no failure.
 void log_failure(const Member &member)
 {
@@ -43,7 +49,8 @@ void log_failure(const Member &member)
     pg::log(WARNING,
             "query " + pg::shown(member.generation.query_name) + " failed at position " + std::to_string(stop.position),
             "SQLSTATE " + stop.sqlstate +
-                (member.digest.empty() ? std::string(".") : ", SHA-256 of the event's data " + member.digest + "."),
+                (member.digest.empty() ? std::string(".") : ", SHA-256 of the event's data " + member.digest + ".") +
+                (stop.log_detail.empty() ? "" : " " + stop.log_detail),
             "readmodel.status() shows the message. A changed updater is a new definition: call "
             "readmodel.define_query() again. If "
             "the cause lay elsewhere, call readmodel.retry().");
@@ -274,7 +281,7 @@ void Lane::flush(bool everything)
         if (member.stop && member.stop->kind == query::FoldStop::Kind::updater)
         {
             query::record_failure(member.generation.id, member.stop->reason, member.stop->position,
-                                  member.stop->sqlstate, member.stop->message);
+                                  member.stop->sqlstate, told(*member.stop));
             member.failed = true;
         }
     }

@@ -35,6 +35,13 @@ public:
         require(found != instances.end());
         return found->second.get();
     }
+    std::string id_of(const fold::Instance &instance) const override
+    {
+        for (const auto &[id, slot] : instances)
+            if (slot.get() == &instance)
+                return id;
+        return "unknown";
+    }
     std::optional<std::string> alias(std::string_view alias) override
     {
         const auto found = aliases.find(std::string(alias));

@@ -1,7 +1,11 @@
-# The README's table of operations: each of its rows is run. A state is brought about by an event that sets its members, the step is
+# The README's examples of declarative updaters. The first is pasted into psql as a whole and shows what stands below it. Of the table
+# each row is run: a state is brought about by an event that sets its members, the step is
 # applied to the next event, and the state, or the error, must be the one that the table has, byte for byte.
+#
+# Seen to fail with an operation that forgets its place in the spec, with the instance in the log, and with another amount in the example.
 use strict;
 use warnings;
+use IPC::Run ();
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -25,10 +29,23 @@ while (my $line = <$readme>)
         fail("README.md, line $., can be read");
     }
 }
+seek($readme, 0, 0);
+my $text = do { local $/; <$readme> };
 close($readme);
 cmp_ok(scalar @rows, '>=', 90, 'the table was found') or BAIL_OUT('the README has no such table');
 
+# What psql adds at the ends of lines does not count.
+sub trimmed { my ($table) = @_; return $table =~ s/[ \t]+$//mgr =~ s/\n+\z/\n/r }
+
 my $node = new_server('readme');
+my ($pasted, $shown) = $text =~ /^<!-- example: begin -->\n\n```sql\n(.*?)^```\n```text\n(.*?)^```\n\n<!-- example: end -->$/ms
+  or BAIL_OUT('the README has no such example');
+$node->safe_psql('postgres', 'CREATE DATABASE example');
+my ($printed, $warned) = ('', '');
+IPC::Run::run(['psql', '-X', '-d', $node->connstr('example')], '<', \$pasted, '>', \$printed, '2>', \$warned);
+is($warned, '', 'the first example is accepted as it stands');
+like(trimmed($printed), qr/^\Q@{[ trimmed($shown) ]}\E\z/m, 'and shows what the README says');
+
 $node->safe_psql('postgres', q{
     CREATE EXTENSION pg_readmodel;
     SELECT readmodel.create_event_table('public.events');
@@ -59,14 +76,17 @@ wait_until($node, 'postgres', q{
     (SELECT bool_and(status IN ('ready', 'failed') AND (status = 'failed' OR position >= (SELECT max(position) FROM public.events)))
        FROM readmodel.status())}, 'all rows were folded');
 
+my $log = slurp_file($node->logfile);
+unlike($log, qr/for instance/, 'the log names no instance');
 foreach my $n (0 .. $#rows)
 {
     my $row = $rows[$n];
     my $what = "README.md, line $row->{line}: $row->{step}";
     if (defined $row->{error})
     {
-        is($node->safe_psql('postgres', qq{SELECT error_sqlstate, error_message FROM readmodel.status() WHERE name = 'row $n'}),
-            "22023|$row->{error}", $what);
+        like($node->safe_psql('postgres', qq{SELECT error_sqlstate, error_message FROM readmodel.status() WHERE name = 'row $n'}),
+            qr{^\Q22023|$row->{error}\E\nDETAIL:  At /on/Case $n/\S+ of the spec, for instance "one"\.$}, $what);
+        like($log, qr{WARNING: .*"row $n" failed at position \d+\n.*DETAIL: .* At /on/Case $n/\S+ of the spec\.\n}, 'and the log has the place');
     }
     else
     {

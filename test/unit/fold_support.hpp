@@ -66,6 +66,13 @@ public:
             slot = std::make_unique<fold::Instance>();
         return slot.get();
     }
+    std::string id_of(const fold::Instance &instance) const override
+    {
+        for (const auto &[id, slot] : instances)
+            if (slot.get() == &instance)
+                return id;
+        return "unknown";
+    }
     std::optional<std::string> alias(std::string_view alias) override
     {
         const auto found = aliases.find(std::string(alias));

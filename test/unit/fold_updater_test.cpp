@@ -330,6 +330,55 @@ TEST(Limits, SumsBeyondNumericAreErrorsOfTheEvent)
     EXPECT_EQ(fold::to_json(instance.state), "{\"a\":" + largest + "}");
 }
 
+// The pointer of what failed in the spec, and the instance; "nothing" where there is none.
+std::string place_of_error(std::string_view spec_json, std::string_view data, const char *state = "{}")
+{
+    const Spec spec = Spec::parse(spec_json);
+    Updater updater(spec);
+    MemoryHost host;
+    host.set_state("x", state);
+    host.aliases["a1"] = "x";
+    fold_test::WantedByHost wanted(host);
+    Changes changes;
+    const TestEvent event("E", data);
+    try
+    {
+        updater.collect(event, wanted);
+        updater.apply(event, host, changes);
+    }
+    catch (const UpdaterError &error)
+    {
+        return error.pointer + " " + error.instance.value_or("nothing");
+    }
+    return "no error";
+}
+
+TEST(Errors, NameTheStepAndTheInstance)
+{
+    const auto of_steps = [](std::string_view steps, std::string_view data, const char *state = "{}")
+    { return place_of_error(R"({"key":"$.id","on":{"A":"delete","E":)" + std::string(steps) + "}}", data, state); };
+    EXPECT_EQ(of_steps(R"({"set":{"b":1},"add":{"a":"$.v","b":1}})", R"({"id":"x","v":"1"})"), "/on/E/add/a x");
+    EXPECT_EQ(of_steps(R"([{"set":{"b":1}},{"add":{"c":1},"append":{"b":1}}])", R"({"id":"x"})"), "/on/E/1/append/b x");
+    EXPECT_EQ(of_steps(R"({"add":{"by[$.v]":1}})", R"({"id":7.0,"v":[]})"), "/on/E/add/by[$.v] 7.0");
+    EXPECT_EQ(of_steps(R"({"unset":["b","a.b"]})", R"({"id":"x"})", R"({"a":1})"), "/on/E/unset/1 x");
+    EXPECT_EQ(of_steps(R"({"set":{"b":1},"alias":"$.v"})", R"({"id":"x","v":true})"), "/on/E/alias x");
+    EXPECT_EQ(of_steps(R"({"set":{"b":1}})", R"({"id":true})"), "/key nothing");
+    EXPECT_EQ(of_steps(R"([{"set":{"b":1}},{"key":"$.v","set":{"b":1}}])", R"({"id":"x","v":{}})"),
+              "/on/E/1/key nothing");
+    EXPECT_EQ(
+        of_steps(R"([{"alias":"$.w"},{"key":{"alias":"$.v"},"add":{"a":"$.x"}}])", R"({"id":"y","v":"a1","x":[]})"),
+        "/on/E/1/add/a x");
+    EXPECT_EQ(of_steps(R"([{"alias":"$.w"},{"key":{"alias":"$.v"},"set":{"a":1}}])", R"({"id":"y","v":[]})"),
+              "/on/E/1/key/alias nothing");
+    EXPECT_EQ(of_steps(R"({"key":{"each":"$.l","key":"$item.id"},"add":{"n":"$item.n"}})",
+                       R"({"id":"x","l":[{"id":"p","n":1},{"id":"q","n":"1"}]})"),
+              "/on/E/add/n q");
+    EXPECT_EQ(of_steps(R"({"key":{"each":"$.l","key":"$item"},"set":{"n":1}})", R"({"id":"x","l":["p",{}]})"),
+              "/on/E/key/key nothing");
+    const std::string deep = std::string(999, '[') + std::string(999, ']');
+    EXPECT_EQ(of_steps(R"({"set":{"a.b":"$.v"}})", R"({"id":"x","v":)" + deep + "}"), "/on/E/set/a.b x");
+}
+
 TEST(Limits, StatesBeyondJsonbAreErrorsOfTheEvent)
 {
     const std::string half = "{\"v\":\"" + std::string(0x08000000, 'x') + "\"}";
@@ -349,6 +398,8 @@ TEST(Limits, StatesBeyondJsonbAreErrorsOfTheEvent)
     {
         EXPECT_TRUE(error.limit);
         EXPECT_NE(std::string_view(error.what()).find("jsonb"), std::string_view::npos);
+        EXPECT_EQ(error.pointer, "/on/E");
+        EXPECT_EQ(error.instance, "x");
     }
     EXPECT_EQ(host.instance("x")->state.find("l")->size(), 1u);
     EXPECT_NEAR(static_cast<double>(host.instance("x")->bytes), static_cast<double>(bytes), 1000);
