@@ -15,10 +15,9 @@ SELECT readmodel.define_query('guarded', 'guarded', 'guarded_collect(jsonb, json
 SELECT readmodel.wait_for('guarded', 8) >= 8 AS reached;
 SELECT state FROM readmodel.guarded;
 
-\set VERBOSITY verbose
 \set SHOW_CONTEXT never
 INSERT INTO guarded_events (position, stream_id, type) OVERRIDING SYSTEM VALUE VALUES (6, 'a', 't');
-\set VERBOSITY default
+\echo :SQLSTATE
 INSERT INTO guarded_events (position, stream_id, type) OVERRIDING SYSTEM VALUE VALUES (8, 'a', 't') ON CONFLICT DO NOTHING;
 INSERT INTO guarded_events (position, stream_id, type) OVERRIDING SYSTEM VALUE VALUES (20, 'a', 't'), (4, 'a', 't');
 COPY guarded_events (position, stream_id, type) FROM stdin;
