@@ -161,7 +161,7 @@ GenerationRow generation_row(const Scan &scan)
     if (const std::optional<Datum> types = scan.get("event_types"))
         row.event_types = pg::texts_of(*types);
     row.state_table = scan.oid("state_table");
-    row.phase = scan.text("phase") == "live" ? Phase::live : Phase::rebuilding;
+    row.phase = phase_named(scan.text("phase"));
     row.defined_at = scan.time("defined_at").value_or(0);
     row.rebuild_started_at = scan.time("rebuild_started_at");
     row.ready_at = scan.time("ready_at");

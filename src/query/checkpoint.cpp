@@ -10,9 +10,10 @@ bool move_checkpoint(const CheckpointMove &move)
     static pg::Statement statement(
         "UPDATE readmodel_catalog.checkpoint SET position = $2,"
         " events_applied = events_applied + $3, instances = instances + $5, updated_at = pg_catalog.now()"
-        " WHERE generation_id = $1 AND position IS NOT DISTINCT FROM $4 AND shares = 1");
+        " WHERE generation_id = $1 AND position IS NOT DISTINCT FROM $4 AND shares = 1 AND revision = $6");
     pg::Args args;
     args.integer(move.generation_id).bigint(move.to).bigint(move.events).bigint(move.from).bigint(move.instances);
+    args.integer(move.revision);
     return statement.execute(args).size() == 1;
 }
 

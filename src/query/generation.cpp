@@ -39,6 +39,21 @@ Oid array_type_oid(KeyType type)
     return INT8ARRAYOID;
 }
 
+Phase phase_named(const std::string &name)
+{
+    if (name == "gated")
+        return Phase::gated;
+    if (name == "rejected")
+        return Phase::rejected;
+    if (name == "rebuilding")
+        return Phase::rebuilding;
+    if (name == "live")
+        return Phase::live;
+    if (name == "dropped")
+        return Phase::dropped;
+    throw pg::Error(ERRCODE_DATA_CORRUPTED, "unrecognized phase " + pg::shown(name));
+}
+
 MaybePosition Generation::furthest() const
 {
     MaybePosition position = checkpoint;
@@ -69,23 +84,26 @@ std::vector<Generation> load_generations()
 {
     const CatalogScope scope;
     const pg::FreshSnapshot snapshot;
-    const pg::Rows rows =
-        pg::execute("SELECT g.generation_id, g.generation, q.query_id, q.name, q.source_id, t.relowner, t.oid, v.oid,"
-                    "       g.generation = q.newest, g.generation = q.serving, f.generation_id IS NOT NULL, g.phase,"
-                    "       g.updater, to_regprocedure(g.updater)::oid, g.key_expression, g.key_type, g.key_is_array, "
-                    "g.event_types,"
-                    "       g.search_path, c.position, c.events_applied, g.version, g.definition_hash,"
-                    "       q.paused_at IS NOT NULL, g.spec::text, a.oid, g.alias_table IS NOT NULL, "
-                    "(q.options->>'parallel')::integer"
-                    "  FROM readmodel_catalog.generation g"
-                    "  JOIN readmodel_catalog.query q USING (query_id)"
-                    "  JOIN readmodel_catalog.checkpoint c USING (generation_id)"
-                    "  LEFT JOIN readmodel_catalog.failure f USING (generation_id)"
-                    "  LEFT JOIN pg_class t ON t.oid = g.state_table"
-                    "  LEFT JOIN pg_class a ON a.oid = g.alias_table"
-                    "  LEFT JOIN pg_class v ON v.oid = q.view"
-                    " ORDER BY g.generation_id",
-                    {}, true);
+    const pg::Rows rows = pg::execute(
+        "SELECT g.generation_id, g.generation, q.query_id, q.name, q.source_id, t.relowner, t.oid, v.oid,"
+        "       g.generation = q.newest, g.generation = q.serving, f.generation_id IS NOT NULL, g.phase,"
+        "       g.updater, to_regprocedure(g.updater)::oid, g.key_expression, g.key_type, g.key_is_array, "
+        "g.event_types,"
+        "       g.search_path, c.position, c.events_applied, g.version, g.definition_hash,"
+        "       q.paused_at IS NOT NULL, g.spec::text, a.oid, g.alias_table IS NOT NULL,"
+        "       c.revision, (q.options->>'parallel')::integer, coalesce(q.options->>'on_error' = 'skip', false),"
+        "       (q.options->>'max_dead_letters')::integer, (q.options->>'keep_generations')::integer,"
+        "       (extract(epoch FROM (q.options->>'rebuild_timeout')::interval) * 1000)::bigint,"
+        "       (extract(epoch FROM (q.options->>'updater_timeout')::interval) * 1000)::bigint"
+        "  FROM readmodel_catalog.generation g"
+        "  JOIN readmodel_catalog.query q USING (query_id)"
+        "  JOIN readmodel_catalog.checkpoint c USING (generation_id)"
+        "  LEFT JOIN readmodel_catalog.failure f USING (generation_id)"
+        "  LEFT JOIN pg_class t ON t.oid = g.state_table"
+        "  LEFT JOIN pg_class a ON a.oid = g.alias_table"
+        "  LEFT JOIN pg_class v ON v.oid = q.view"
+        " ORDER BY g.generation_id",
+        {}, true);
     std::vector<Generation> generations(rows.size());
     for (uint64 row = 0; row < rows.size(); row++)
     {
@@ -101,7 +119,7 @@ std::vector<Generation> load_generations()
         generation.newest = rows.boolean(row, 9);
         generation.serving = rows.boolean(row, 10);
         generation.failed = rows.boolean(row, 11);
-        generation.phase = *rows.text(row, 12) == "live" ? Phase::live : Phase::rebuilding;
+        generation.phase = phase_named(*rows.text(row, 12));
         generation.definition.updater = rows.text(row, 13).value_or("");
         generation.definition.updater_oid = rows.oid(row, 14);
         generation.definition.key_expression = rows.text(row, 15).value_or("");
@@ -118,7 +136,14 @@ std::vector<Generation> load_generations()
         generation.definition.spec = rows.text(row, 25);
         generation.alias_table = rows.oid(row, 26);
         generation.aliases_gone = rows.boolean(row, 27) && !OidIsValid(generation.alias_table);
-        generation.parallel = rows.integer(row, 28).value_or(1);
+        generation.revision = *rows.integer(row, 28);
+        LaneOptions &options = generation.options;
+        options.parallel = rows.integer(row, 29).value_or(options.parallel);
+        options.skip_errors = rows.boolean(row, 30);
+        options.max_dead_letters = rows.integer(row, 31).value_or(options.max_dead_letters);
+        options.keep_generations = rows.integer(row, 32).value_or(options.keep_generations);
+        options.rebuild_timeout_ms = rows.bigint(row, 33);
+        options.updater_timeout_ms = rows.bigint(row, 34);
     }
     for (const Share &share : load_shares())
         for (Generation &generation : generations)

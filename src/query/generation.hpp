@@ -35,8 +35,24 @@ struct Definition
 
 enum class Phase
 {
+    gated,    // waits for an operator's decision
+    rejected, // that was no: only its definition hash is remembered
     rebuilding,
     live,
+    dropped, // its states are gone, its definition hash is remembered
+};
+
+Phase phase_named(const std::string &name);
+
+// Of the query's options what its lanes act upon.
+struct LaneOptions
+{
+    int parallel = 1;         // into how many lanes a rebuild may be split
+    bool skip_errors = false; // on_error
+    int max_dead_letters = 1000;
+    std::optional<int64> rebuild_timeout_ms; // nothing: the setting decides
+    std::optional<int64> updater_timeout_ms; // as above
+    int keep_generations = 1;
 };
 
 struct Generation
@@ -59,12 +75,13 @@ struct Generation
     Definition definition;
     MaybePosition checkpoint;
     std::vector<Share> shares; // of a rebuild that is split; the checkpoint is empty then
-    int parallel = 1;          // the query's option: into how many a new one may be split
+    int32 revision = 0;        // of the checkpoint's row, see move_checkpoint()
+    LaneOptions options;
     int64 events_applied = 0;
     std::string definition_hash;
 
-    // An operator has to act before anybody may move it.
-    bool stands_still() const { return failed || paused; }
+    // An operator has to act before anybody may move it, or it has no states.
+    bool stands_still() const { return failed || paused || (phase != Phase::rebuilding && phase != Phase::live); }
     // The highest position that is in any of its states.
     MaybePosition furthest() const;
     // The highest position that it takes for settled: where a rebuild that is split will end, too.

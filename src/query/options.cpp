@@ -104,34 +104,44 @@ void apply(const Given &option, Options &options)
         options.serve_previous = choice(option, "unavailable", "serve_previous");
     else if (name == "on_change")
     {
-        if (choice(option, "rebuild", "gate"))
+        options.gate = choice(option, "rebuild", "gate");
+        if (*options.gate)
             not_supported(option, "\"rebuild\"");
     }
     else if (name == "on_error")
     {
-        if (choice(option, "fail", "skip"))
+        options.skip_errors = choice(option, "fail", "skip");
+        if (options.skip_errors)
             not_supported(option, "\"fail\"");
     }
     else if (name == "max_dead_letters")
     {
-        if (integer(option, 0, 1000000000) != 1000)
+        options.max_dead_letters = integer(option, 0, 1000000000);
+        if (options.max_dead_letters != 1000)
             not_supported(option, "1000");
     }
     else if (name == "rebuild_timeout")
     {
-        if (interval(option) != 5 * USECS_PER_MINUTE)
+        options.rebuild_timeout = interval(option);
+        if (*options.rebuild_timeout != 5 * USECS_PER_MINUTE)
             not_supported(option, "\"5 min\"");
     }
-    else if (name == "updater_timeout" || name == "max_lag")
+    else if (name == "updater_timeout")
     {
-        (void)interval(option);
+        options.updater_timeout = interval(option);
+        not_supported(option, "null");
+    }
+    else if (name == "max_lag")
+    {
+        options.max_lag = interval(option);
         not_supported(option, "null");
     }
     else if (name == "parallel")
         options.parallel = integer(option, 1, 64);
     else if (name == "keep_generations")
     {
-        if (integer(option, 0, 100) != 1)
+        options.keep_generations = integer(option, 0, 100);
+        if (options.keep_generations != 1)
             not_supported(option, "1");
     }
 }

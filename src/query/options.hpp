@@ -12,7 +12,14 @@ struct Options
     std::string schema = "readmodel";   // where the view lives
     bool serve_previous = false;        // while_rebuilding
     int parallel = 1;                   // lanes of a rebuild
-    std::string stored = "{}";          // what was given, without nulls, as jsonb's text
+    bool skip_errors = false;           // on_error
+    int max_dead_letters = 1000;
+    std::optional<bool> gate;             // on_change; nothing: the setting decides
+    std::optional<int64> rebuild_timeout; // microseconds; nothing: the setting decides
+    std::optional<int64> updater_timeout; // as above
+    std::optional<int64> max_lag;         // microseconds; nothing: none
+    int keep_generations = 1;
+    std::string stored = "{}"; // what was given, without nulls, as jsonb's text
 };
 
 // Checks names, types and ranges of all options; NULL (no datum) means none. Throws 22023, or 0A000 for an option that differs

@@ -43,14 +43,15 @@ CREATE TABLE readmodel_catalog.generation (
     event_types text[],                            -- NULL: all
     spec jsonb,
     search_path text NOT NULL,                     -- of the key expression and the updater
-    state_table regclass NOT NULL,
+    state_table regclass,                          -- NULL: rejected or dropped, only the definition hash is remembered
     alias_table regclass,                          -- of a spec that uses aliases
-    phase text NOT NULL CHECK (phase IN ('rebuilding', 'live')),
+    phase text NOT NULL CHECK (phase IN ('gated', 'rejected', 'rebuilding', 'live', 'dropped')),
     defined_at timestamptz NOT NULL DEFAULT now(),
     rebuild_started_at timestamptz,
     ready_at timestamptz,                          -- when it became live
     version text,                                  -- the option: part of the definition
-    UNIQUE (query_id, generation)
+    UNIQUE (query_id, generation),
+    CHECK ((state_table IS NULL) = (phase IN ('rejected', 'dropped')))
 );
 COMMENT ON TABLE readmodel_catalog.generation IS 'the builds of each query: one per definition hash';
 
@@ -61,6 +62,7 @@ CREATE TABLE readmodel_catalog.checkpoint (
     events_applied bigint NOT NULL DEFAULT 0,
     instances bigint NOT NULL DEFAULT 0,
     shares integer NOT NULL DEFAULT 1,             -- above 1: the rebuild is split, and this row stands still until they are done
+    revision integer NOT NULL DEFAULT 0,           -- raised by whoever changes states but its lane, which then forgets what it has in memory
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 COMMENT ON TABLE readmodel_catalog.checkpoint IS 'how far each generation has got; moved by compare-and-set only';
@@ -98,6 +100,16 @@ CREATE TABLE readmodel_catalog.failure (
 );
 COMMENT ON TABLE readmodel_catalog.failure IS 'generations that stand still until an operator acts';
 
+CREATE TABLE readmodel_catalog.dead_letter (
+    generation_id integer NOT NULL REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
+    position bigint NOT NULL,                      -- the event that was passed over
+    sqlstate text NOT NULL,
+    message text NOT NULL,
+    failed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (generation_id, position)
+);
+COMMENT ON TABLE readmodel_catalog.dead_letter IS 'events that a query with on_error = skip has passed over';
+
 SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.source', '');
 SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.source_source_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.query', '');
@@ -107,5 +119,6 @@ SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.generation_generat
 SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.checkpoint', '');
 SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.share', '');
 SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.failure', '');
+SELECT pg_catalog.pg_extension_config_dump('readmodel_catalog.dead_letter', '');
 
 REVOKE ALL ON ALL TABLES IN SCHEMA readmodel_catalog FROM PUBLIC;

@@ -228,8 +228,9 @@ void Lane::flush_member(Member &member)
     pg::call([&] { LockRelationOid(generation.state_table, RowExclusiveLock); });
     FAULT_POINT(before_checkpoint);
     // The compare-and-set comes before every write: a second worker waits for it.
-    const query::CheckpointMove move{generation.id, member.stored, member.cursor, member.unflushed_events,
-                                     member.fold.instance_change()};
+    const query::CheckpointMove move{
+        generation.id,      member.stored, member.cursor, member.unflushed_events, member.fold.instance_change(),
+        generation.revision};
     if (!(member.share ? query::move_share(move, member.share->number) : query::move_checkpoint(move)))
         throw LostCheckpoint{generation.id};
     FAULT_POINT(after_checkpoint);

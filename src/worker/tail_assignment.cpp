@@ -27,11 +27,12 @@ constexpr int most_split_waits = 100;
 // Into how many shares the rebuild of a generation is to be split.
 int shares_of_rebuild(const query::Generation &generation)
 {
-    if (generation.checkpoint || generation.parallel == 1 || settings::max_rebuild_workers < 2)
+    if (generation.checkpoint || generation.options.parallel == 1 || settings::max_rebuild_workers < 2)
         return 1;
     if (generation.definition.spec && !query::parse_spec(*generation.definition.spec).splittable())
         return 1;
-    return std::min(generation.parallel, settings::max_rebuild_workers); // more would only read the log more often
+    return std::min(generation.options.parallel,
+                    settings::max_rebuild_workers); // more would only read the log more often
 }
 
 } // namespace
