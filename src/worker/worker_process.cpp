@@ -445,11 +445,13 @@ bool WorkerProcess::should_leave_page()
         return false;
     if (sigterm_came)
         return true;
-    static TimestampTz next_look = 0;
-    const TimestampTz now = GetCurrentTimestamp();
-    if (now < next_look)
+    // Once a second, which the exact clock would be too dear for: this is asked for every call of an updater.
+    static time_t looked_at = 0;
+    timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (now.tv_sec == looked_at)
         return false;
-    next_look = now + USECS_PER_SEC;
+    looked_at = now.tv_sec;
     return pg::database_is_wanted(MyDatabaseId);
 }
 
