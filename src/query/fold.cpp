@@ -57,20 +57,20 @@ Fold::Fold(const Generation &generation_, bool fresh, InstanceShare share)
 
 Fold::~Fold() = default;
 
-FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor)
+FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared)
 {
     if (page.empty())
         return {};
-    FoldResult result = fold_events(page, cursor);
+    FoldResult result = fold_events(page, cursor, shared);
     updater->end_page();
     return result;
 }
 
-FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition &cursor)
+FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared)
 {
     FoldResult result;
 
-    updater->begin_page();
+    updater->begin_page(shared);
     PassOverPage pass;
     cache.tick();
 

@@ -51,7 +51,8 @@ public:
 
     // Folds the events of the page after `cursor`. Needs an active snapshot and an SPI connection, in a transaction without an xid
     // in a worker. Throws only when something else than the user's code goes wrong.
-    FoldResult fold(const source::EventPage &page, const MaybePosition &cursor);
+    // `shared` has begun this page.
+    FoldResult fold(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared);
 
     // Writes what has changed; the caller has moved the checkpoint in this transaction.
     void write();
@@ -74,7 +75,7 @@ public:
     bool updater_unchanged() const { return updater->unchanged(); }
 
 private:
-    FoldResult fold_events(const source::EventPage &page, const MaybePosition &cursor);
+    FoldResult fold_events(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared);
     void load_states();
 
     const Generation &generation;

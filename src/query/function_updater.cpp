@@ -1,7 +1,6 @@
 #include "query/function_updater.hpp"
 
 #include "pg/progress_watch.hpp"
-#include "query/event_document.hpp"
 #include "worker/worker_process.hpp"
 
 namespace query
@@ -70,6 +69,7 @@ bool FunctionUpdater::unchanged() const
 void FunctionUpdater::select(const source::EventPage &page, const MaybePosition &cursor, bool, PassOverPage &pass)
 {
     selected.clear();
+    ids.clear();
     const pg::InContext in(page_context.get());
     const Definition &definition = generation.definition;
     const uint64 changes = function_changes();
@@ -79,7 +79,24 @@ void FunctionUpdater::select(const source::EventPage &page, const MaybePosition 
         key.emplace(definition.key_expression, definition.key_type, definition.key_is_array);
         key_compiled_at = changes;
     }
+    try
+    {
+        collect_keys(page, cursor, pass);
+    }
+    catch (const pg::PgError &)
+    {
+        cache.at_all(ids, selected_entries); // the events before it are applied
+        throw;
+    }
+    cache.at_all(ids, selected_entries);
+}
+
+// Keeps the events that have a key, and names their instances.
+void FunctionUpdater::collect_keys(const source::EventPage &page, const MaybePosition &cursor, PassOverPage &pass)
+{
+    const KeyType type = generation.definition.key_type;
     const std::span<const Position> positions = page.positions();
+    SharedWork::Keys &shared_keys = shared->keys(generation, key_compiled_at);
     pg::call(
         [&]
         {
@@ -87,27 +104,21 @@ void FunctionUpdater::select(const source::EventPage &page, const MaybePosition 
             {
                 if (cursor && positions[pass.at] <= *cursor)
                     continue;
-                const EventValues &event = page.event(pass.at);
-                if (!wanted(event))
+                if (!wanted(page.event(pass.at)))
                     continue;
-                MemoryContextReset(event_context.get());
-                MemoryContext const previous = MemoryContextSwitchTo(event_context.get());
-                const KeyExpression::Keys keys = key->evaluate(event);
-                MemoryContextSwitchTo(previous);
-                if (keys.count == 0)
-                    continue;
-                const std::size_t first = selected_entries.size();
+                const KeyExpression::Keys &keys = shared_keys.of(pass.at, *key);
+                const std::size_t first = ids.size();
                 bool counted = false;
                 for (int i = 0; i < keys.count; i++)
                 {
-                    const std::string_view id = id_bytes(definition.key_type, keys.values[i]);
+                    const std::string_view id = id_bytes(type, keys.values[i]);
                     const bool owned = share.owns(id);
                     counted |= owned && i == 0;
                     if (owned)
-                        selected_entries.push_back(&cache.at(id));
+                        ids.push_back(id);
                 }
-                if (selected_entries.size() > first)
-                    selected.push_back({pass.at, first, selected_entries.size() - first, counted});
+                if (ids.size() > first)
+                    selected.push_back({pass.at, first, ids.size() - first, counted});
                 CHECK_FOR_INTERRUPTS();
             }
         });
@@ -136,12 +147,14 @@ void FunctionUpdater::apply(const source::EventPage &page, PassOverPage &pass)
                 CHECK_FOR_INTERRUPTS();
                 MemoryContextReset(event_context.get());
                 MemoryContext const previous = MemoryContextSwitchTo(event_context.get());
-                const Datum document = event_document(page.event(event.index));
+                const Datum document = shared->document(event.index);
                 const Position position = page.positions()[event.index];
 
                 // All instances of the event change, or none: results are kept aside until the last one is there.
+                struct varlena *only = nullptr;
                 struct varlena **const results =
-                    static_cast<struct varlena **>(palloc0(event.count * sizeof(struct varlena *)));
+                    event.count == 1 ? &only
+                                     : static_cast<struct varlena **>(palloc(event.count * sizeof(struct varlena *)));
                 for (size_t i = 0; i < event.count; i++)
                 {
                     const CachedState &state = selected_entries[event.first + i]->second;

@@ -37,7 +37,10 @@ private:
     };
     static UpdaterRow updater_row(Oid updater);
 
+    void collect_keys(const source::EventPage &page, const MaybePosition &cursor, PassOverPage &pass);
+
     std::vector<Selected> selected;
+    std::vector<std::string_view> ids; // of all of them
     UpdaterRow accepted;
     // Compiled anew when a function or type changed anywhere: a key may call either.
     std::optional<KeyExpression> key;

@@ -15,8 +15,9 @@ PageUpdater::PageUpdater(const Generation &generation_, StateCache &cache_, Inst
             types.insert(type);
 }
 
-void PageUpdater::begin_page()
+void PageUpdater::begin_page(SharedWork &work)
 {
+    shared = &work;
     selected_entries.clear();
     page_context.reset();
     event_context.reset();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "pg/memory.hpp"
+#include "query/shared_work.hpp"
 #include "query/state_cache.hpp"
 #include "source/event_reader.hpp"
 
@@ -58,7 +59,7 @@ public:
     virtual bool unchanged() const { return true; }
 
     // Before each page, and after it.
-    void begin_page();
+    void begin_page(SharedWork &work);
     void end_page() { page_context.reset(); }
 
 protected:
@@ -66,7 +67,8 @@ protected:
 
     const Generation &generation;
     StateCache &cache;
-    InstanceShare share; // the instances that are folded here
+    InstanceShare share;          // the instances that are folded here
+    SharedWork *shared = nullptr; // of the page
     std::vector<StateCache::Entry *> selected_entries;
     pg::OwnedContext page_context;  // what lives for a page
     pg::OwnedContext event_context; // what lives for an event

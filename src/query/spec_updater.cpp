@@ -76,16 +76,16 @@ SpecUpdater::SpecUpdater(const Generation &generation_, StateCache &cache_, Inst
 }
 
 // Raises as PostgreSQL does.
-void SpecUpdater::unpack(const EventValues &values, fold::Event &event) const
+void SpecUpdater::unpack(const EventValues &values, std::size_t index, fold::Event &event) const
 {
     event.reader = &reader;
     event.position = DatumGetInt64(values.values[column_position]);
     if (!values.nulls[column_type])
         event.type = text_view(view_of(values.values[column_type]));
     if (reads.data && !values.nulls[column_data])
-        event.data = root_of(DatumGetJsonbP(values.values[column_data]));
+        event.data = root_of(shared->plain(index, column_data));
     if (reads.metadata && !values.nulls[column_metadata])
-        event.metadata = root_of(DatumGetJsonbP(values.values[column_metadata]));
+        event.metadata = root_of(shared->plain(index, column_metadata));
     if (reads.stream && !values.nulls[column_stream])
         event.stream = text_view(view_of(values.values[column_stream]));
     if (reads.occurred_at && !values.nulls[column_occurred_at])
@@ -130,7 +130,7 @@ void SpecUpdater::unpack_events(const source::EventPage &page, const MaybePositi
                 pg::ProgressWatch::done();
                 Selected &one = selected.emplace_back();
                 one.index = pass.at;
-                unpack(event, one.event);
+                unpack(event, pass.at, one.event);
             }
         });
 }

@@ -35,7 +35,7 @@ private:
         fold::Event event;
     };
 
-    void unpack(const EventValues &values, fold::Event &event) const;
+    void unpack(const EventValues &values, std::size_t index, fold::Event &event) const;
     void unpack_events(const source::EventPage &page, const MaybePosition &cursor, PassOverPage &pass);
     void collect_keys(const source::EventPage &page, PassOverPage &pass);
 

@@ -20,7 +20,7 @@ size_t bytes_of(const StateCache::Entry &entry)
 
 } // namespace
 
-std::string_view id_bytes(KeyType type, Datum key)
+std::string_view id_bytes(KeyType type, const Datum &key)
 {
     switch (type)
     {
@@ -31,10 +31,8 @@ std::string_view id_bytes(KeyType type, Datum key)
     case KeyType::bigint:
         break;
     }
-    // int8 is passed by value: the bytes live in a static until the next call.
-    static int64 value;
-    value = DatumGetInt64(key);
-    return {reinterpret_cast<const char *>(&value), sizeof value};
+    static_assert(FLOAT8PASSBYVAL && sizeof(Datum) == sizeof(int64));
+    return {reinterpret_cast<const char *>(&key), sizeof key};
 }
 
 Datum id_datum(KeyType type, std::string_view bytes)

@@ -10,8 +10,8 @@
 namespace query
 {
 
-// An instance id as bytes: text as it is, uuid as its 16 bytes, bigint as its 8.
-std::string_view id_bytes(KeyType type, Datum key);
+// An instance id as bytes: text as it is, uuid as its 16 bytes, bigint as its 8. They are where the key is; a bigint's are in `key` itself.
+std::string_view id_bytes(KeyType type, const Datum &key);
 // The Datum of such bytes, allocated in CurrentMemoryContext where it is by reference.
 Datum id_datum(KeyType type, std::string_view bytes);
 // The order of ids in the primary key.

@@ -192,6 +192,10 @@ Lane::Page Lane::fold_up_to(const MaybePosition &settled, int limit)
 void Lane::fold(const source::EventPage &page, bool caught_up, const MaybePosition &settled)
 {
     read_count += static_cast<int64>(page.size());
+    const auto takes_documents = [](const auto &member)
+    { return !member->stop && !member->generation.definition.spec; };
+    if (!page.empty())
+        shared.begin(page, static_cast<size_t>(std::count_if(all.begin(), all.end(), takes_documents)));
     for (const auto &held : all)
     {
         Member &member = *held;
@@ -201,7 +205,7 @@ void Lane::fold(const source::EventPage &page, bool caught_up, const MaybePositi
         {
             if (!member.fold.updater_unchanged())
                 throw UpdaterChanged{member.generation.id};
-            query::FoldResult result = member.fold.fold(page, member.cursor);
+            query::FoldResult result = member.fold.fold(page, member.cursor, shared);
             member.unflushed_events += result.events;
             member.rate.add(static_cast<int64>(page.size()), GetCurrentTimestamp());
             if (source::before(member.cursor, result.last))
@@ -218,6 +222,7 @@ void Lane::fold(const source::EventPage &page, bool caught_up, const MaybePositi
         if (caught_up && member.cursor && source::before(member.cursor, settled))
             member.cursor = settled;
     }
+    shared.end();
 }
 
 void Lane::flush_member(Member &member)

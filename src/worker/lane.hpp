@@ -125,6 +125,7 @@ private:
     const source::EventSource &source;
     source::EventReader reader;
     std::vector<std::unique_ptr<Member>> all;
+    query::SharedWork shared; // of the page that is folded
     int64 read_count = 0;
     bool reading = false;    // the source, not a generation, is being worked on
     bool one_by_one = false; // the last flush was not committed
