@@ -89,7 +89,7 @@ public:
     std::strong_ordering compare(const Decimal &other) const;
     // By value and scale.
     bool identical(const Decimal &other) const;
-    bool operator==(const Decimal &other) const { return compare(other) == 0; }
+    bool operator==(const Decimal &other) const { return std::is_eq(compare(other)); }
 
     // Memory outside of the object.
     std::size_t heap_bytes() const;
@@ -170,7 +170,7 @@ inline std::strong_ordering Decimal::compare(const Decimal &other) const
 
 inline bool Decimal::identical(const Decimal &other) const
 {
-    return places == other.places && compare(other) == 0;
+    return places == other.places && std::is_eq(compare(other));
 }
 
 } // namespace fold

@@ -8,7 +8,8 @@
 namespace fold
 {
 
-using BigInt = boost::multiprecision::cpp_int;
+// Without expression templates, whose temporaries refer to each other.
+using BigInt = boost::multiprecision::number<boost::multiprecision::cpp_int_backend<>, boost::multiprecision::et_off>;
 
 struct Decimal::Big
 {

@@ -115,13 +115,13 @@ bool Evaluator::compares(const Condition &condition) const
     switch (condition.sort)
     {
     case Condition::Sort::lt:
-        return order < 0;
+        return std::is_lt(order);
     case Condition::Sort::le:
-        return order <= 0;
+        return std::is_lteq(order);
     case Condition::Sort::gt:
-        return order > 0;
+        return std::is_gt(order);
     default:
-        return order >= 0;
+        return std::is_gteq(order);
     }
 }
 

@@ -22,7 +22,7 @@ constexpr std::string_view a_condition =
 std::string shown(const Value &value)
 {
     constexpr std::size_t longest = 40;
-    const std::string json = to_json(value);
+    std::string json = to_json(value);
     switch (value.kind())
     {
     case Kind::null:

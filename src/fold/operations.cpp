@@ -241,7 +241,7 @@ void Operations::pick(const Operation &operation, Instance &instance)
         const std::strong_ordering order = value.kind() == Kind::number
                                                ? value.number().compare(place.value->number())
                                                : value.text().compare(place.value->text()) <=> 0;
-        if (operation.what == Operator::min ? order >= 0 : order <= 0)
+        if (operation.what == Operator::min ? std::is_gteq(order) : std::is_lteq(order))
             return;
     }
     write(instance, place, value.take());

@@ -363,11 +363,10 @@ bool write_rows(Oid oid, KeyType type, const StateCache &cache, std::span<Entry 
                         sought.push_back(entry);
                 for (Entry *const entry : sought)
                 {
-                    if (alone && !entry->second.stored)
-                        fresh.push_back(entry);
-                    else if (!table.key)
+                    const bool nowhere = alone && !entry->second.stored;
+                    if (!nowhere && !table.key)
                         left.push_back(entry);
-                    else if (!replace(entry, [&] { return look_up(table, entry->first); }))
+                    else if (nowhere || !replace(entry, [&] { return look_up(table, entry->first); }))
                         fresh.push_back(entry);
                 }
                 if (!fresh.empty())

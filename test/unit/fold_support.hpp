@@ -100,9 +100,9 @@ public:
         std::string result;
         for (const auto &[id, slot] : instances)
             if (slot->exists)
-                result += id + " " + fold::to_json(slot->state) + "\n";
+                result.append(id).append(" ").append(fold::to_json(slot->state)).append("\n");
         for (const auto &[alias, id] : aliases)
-            result += alias + " -> " + id + "\n";
+            result.append(alias).append(" -> ").append(id).append("\n");
         return result;
     }
     std::size_t bytes() const

@@ -350,7 +350,7 @@ TEST(SettledPosition, ManyShortWritersBesideALongOneMakeFewMarks)
     settled.refresh(witness);
     // All but what came during the last tests.
     EXPECT_GE(settled.judge(visible, true, witness).settled,
-              visible.size() - 2 * SettledPosition::tests_before_another - 4);
+              visible.size() - std::size_t{2} * SettledPosition::tests_before_another - 4);
 }
 
 TEST(SettledPosition, MarksByTimeAreProvedInTheirOrder)
