@@ -9,9 +9,6 @@
 //
 // A rebuild that is split has a lane for each share (query/share.hpp): up to the position where they all end, and what is handed over
 // then is the generation, by the last of them.
-//
-// A generation that cannot go on for now (its table is locked, the disk is full) is set aside: it leaves the lane in memory, so that
-// the others go on, but stays assigned to it, and is taken up again after a while.
 
 #include "pg/locks.hpp"
 #include "pg/log.hpp"
@@ -22,6 +19,7 @@
 #include "source/source_watch.hpp"
 #include "worker/faults.hpp"
 #include "worker/publish.hpp"
+#include "worker/set_aside.hpp"
 #include "worker/wakeup.hpp"
 #include "worker/worker_process.hpp"
 
@@ -33,10 +31,6 @@ namespace
 
 constexpr long retry_ms = 500;
 constexpr int most_retries = 5; // then the launcher takes over, with its backoff
-
-// For a generation that is set aside.
-constexpr long first_retry_ms = 100;
-constexpr long last_retry_ms = 5000;
 
 // The longest sleep between two looks at what may have changed.
 constexpr long longest_sleep_ms = 1000;
@@ -62,10 +56,8 @@ private:
     bool flush_due() const;
     MaybePosition settled_position() const;
     bool far_from_settled(Position settled) const;
-    void set_aside(Member &member);
     void set_aside_those_that_are_locked();
     void leave_those_that_stopped();
-    bool retry_due() const;
     void wait_for_retry();
     bool try_again(const pg::Failure &error);
     void retry(const pg::Failure &error);
@@ -75,13 +67,6 @@ private:
     bool definitions_moved() const { return process.announcements().definitions != definitions_seen; }
     long over_rate_ms() const;
     void limit_rate();
-
-    // A generation that was set aside.
-    struct Waiting
-    {
-        int failures = 0;
-        TimestampTz retry_at = 0; // 0: it is back in the lane, and the next flush shows whether it may stay
-    };
 
     WorkerProcess &process;
     uint64 number;
@@ -95,9 +80,9 @@ private:
     int rate_limit = 0; // for which the rate is measured
     TimestampTz rate_since = 0;
     std::int64_t rate_events = 0;
-    std::map<int32, Waiting> waiting; // by generation
-    bool flushing = false;            // where an error came from
-    bool flush_alone = false;         // the last flush failed, and it is not known by whose fault
+    SetAside waiting;
+    bool flushing = false;    // where an error came from
+    bool flush_alone = false; // the last flush failed, and it is not known by whose fault
     uint64 definitions_seen = 0;
     int failures = 0;
 };
@@ -136,8 +121,7 @@ bool RebuildWorker::load()
     auto snapshot = std::make_unique<pg::FreshSnapshot>();
     bool left_some = false;
     const std::vector<int32> ids = assigned(number, split_generation);
-    std::erase_if(waiting,
-                  [&](const auto &aside) { return std::find(ids.begin(), ids.end(), aside.first) == ids.end(); });
+    waiting.keep_only(ids);
     const TimestampTz now = GetCurrentTimestamp();
     const std::vector<query::Generation> all = query::load_generations();
     std::vector<source::EventSource> sources = source::load_sources();
@@ -148,14 +132,13 @@ bool RebuildWorker::load()
         if (found == all.end())
         {
             assign(id, Assignment::none);
-            waiting.erase(id);
+            waiting.forget(id);
             continue;
         }
         const query::Share *const part = split_generation != 0 ? found->unfinished_share(share) : nullptr;
         if (split_generation != 0 ? !part : !found->shares.empty())
             continue; // finished, or split meanwhile: other lanes have it
-        const auto aside = waiting.find(id);
-        if (aside != waiting.end() && aside->second.retry_at > now)
+        if (waiting.waits(id, now))
             continue;
         if (!lane)
         {
@@ -174,7 +157,7 @@ bool RebuildWorker::load()
         {
             lane->remove(id);
             assign(id, Assignment::none);
-            waiting.erase(id);
+            waiting.forget(id);
             left_some = true;
         };
         if (query::check_generation(*found, *config))
@@ -191,10 +174,10 @@ bool RebuildWorker::load()
             continue;
         }
         query::record_start(id);
-        if (aside == waiting.end())
-            publish(member, Assignment::rebuild);
+        if (waiting.contains(id))
+            waiting.try_again(id); // stalled until a flush shows otherwise
         else
-            aside->second.retry_at = 0; // stalled until a flush shows otherwise
+            publish(member, Assignment::rebuild);
     }
     snapshot.reset();
     transaction.commit();
@@ -293,25 +276,12 @@ void RebuildWorker::retry(const pg::Failure &error)
     process.sleep(retry_ms * failures);
 }
 
-bool RebuildWorker::retry_due() const
-{
-    const TimestampTz now = GetCurrentTimestamp();
-    return std::any_of(waiting.begin(), waiting.end(),
-                       [&](const auto &aside) { return aside.second.retry_at != 0 && aside.second.retry_at <= now; });
-}
-
 // With nothing else to do.
 void RebuildWorker::wait_for_retry()
 {
     process.report("waiting to go on with a rebuild");
-    while (!process.stop_requested() && !definitions_moved() && !retry_due())
-    {
-        long milliseconds = longest_sleep_ms;
-        for (const auto &aside : waiting)
-            milliseconds =
-                std::min(milliseconds, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), aside.second.retry_at));
-        process.sleep(std::max(1L, milliseconds));
-    }
+    while (!process.stop_requested() && !definitions_moved() && !waiting.due())
+        process.sleep(std::max(1L, waiting.milliseconds_until_due(longest_sleep_ms)));
 }
 
 // Up to where the lane reads.
@@ -339,7 +309,7 @@ void RebuildWorker::work()
     process.report("rebuilding from " + config->name);
     while (!process.stop_requested())
     {
-        if (definitions_moved() || source::watched_changed() || retry_due())
+        if (definitions_moved() || source::watched_changed() || waiting.due())
         {
             flush();
             leave_those_that_stopped();
@@ -393,8 +363,7 @@ bool RebuildWorker::fold_page(const MaybePosition &settled)
 bool RebuildWorker::flush_due() const
 {
     return TimestampDifferenceExceeds(flushed_at, GetCurrentTimestamp(), settings::flush_interval) ||
-           lane->bytes() > cache_bytes() || lane->stopped() ||
-           std::any_of(waiting.begin(), waiting.end(), [](const auto &aside) { return aside.second.retry_at == 0; });
+           lane->bytes() > cache_bytes() || lane->stopped() || waiting.any_is_tried();
 }
 
 // `finished`: the lane has come to its end, and nothing stands still.
@@ -440,32 +409,9 @@ void RebuildWorker::flush(bool finished)
     {
         if (member->stop && member->stop->kind != query::FoldStop::Kind::interrupted)
             continue;
-        waiting.erase(member->generation.id);
+        waiting.forget(member->generation.id);
         publish(*member, Assignment::rebuild);
     }
-}
-
-// It leaves the lane, since the lane reads from where the last of its members stands.
-void RebuildWorker::set_aside(Member &member)
-{
-    const query::FoldStop &stop = *member.stop;
-    const int32 id = member.generation.id;
-    const bool locked = stop.kind == query::FoldStop::Kind::locked || stop.sqlstate == "55P03";
-    int blocker = stop.blocker_pid;
-    if (locked && blocker == 0)
-    {
-        pg::Transaction transaction;
-        blocker = pg::blocker_of(member.generation.state_table, RowExclusiveLock);
-        transaction.commit();
-    }
-    publish_block(id, locked ? Block::lock : Block::transient, blocker, stop.message);
-    Waiting &aside = waiting[id];
-    if (aside.failures == 0)
-        pg::log(WARNING, "the rebuild of query " + pg::shown(member.generation.query_name) + " could not go on",
-                "SQLSTATE " + stop.sqlstate + ". It is tried again; readmodel.status() shows the reason.");
-    const long delay = std::min(first_retry_ms << std::min(aside.failures, 10), last_retry_ms);
-    aside.failures++;
-    aside.retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay);
 }
 
 // Before the flush, which would wait for the lock. What they have not stored is done again.
@@ -475,8 +421,8 @@ void RebuildWorker::set_aside_those_that_are_locked()
     { return member->stop && member->stop->kind == query::FoldStop::Kind::locked; };
     for (const auto &member : lane->members())
         if (is_locked(member))
-            set_aside(*member);
-    std::erase_if(lane->members(), is_locked);
+            waiting.add(*member);
+    std::erase_if(lane->members(), is_locked); // the lane reads from where the last of its members stands
 }
 
 // A failed one is recorded; one that is to be tried again is set aside.
@@ -492,7 +438,7 @@ void RebuildWorker::leave_those_that_stopped()
             any_failed = true;
         }
         else if (member->stop)
-            set_aside(*member);
+            waiting.add(*member);
     std::erase_if(lane->members(), [](const auto &member) { return !!member->stop; });
     if (any_failed)
         announce_now();
@@ -562,7 +508,7 @@ void RebuildWorker::limit_rate()
     }
     // A long sleep holds up neither a stop nor a flush, and ends with a change of the limit.
     while (!process.stop_requested() && settings::rebuild_rate_limit == rate_limit && !definitions_moved() &&
-           !retry_due())
+           !waiting.due())
     {
         const long milliseconds = over_rate_ms();
         if (milliseconds == 0)
