@@ -8,8 +8,10 @@
 #include "query/catalog.hpp"
 #include "query/definition.hpp"
 #include "query/new_generation.hpp"
+#include "query/parse_spec.hpp"
 #include "query/state_table.hpp"
 #include "query/view.hpp"
+#include "settings.hpp"
 #include "worker/wakeup.hpp"
 
 namespace query
@@ -169,6 +171,31 @@ void tell_older(const QueryRow &query, int32 number)
         });
 }
 
+// A wish that this server does not grant is no error: another one may, after a restore.
+void tell_of_lanes(const std::string &name, const CheckedDefinition &checked)
+{
+    const int wanted = checked.options.parallel;
+    if (wanted == 1)
+        return;
+    const std::optional<std::string> &spec = checked.definition.spec;
+    const bool whole = spec && !parse_spec(*spec).splittable();
+    const int most = whole ? 1 : std::max(1, settings::max_rebuild_workers);
+    if (wanted <= most)
+        return;
+    pg::call(
+        [&]
+        {
+            ereport(
+                NOTICE,
+                (errmsg_plural("option \"parallel\" is %d, but query \"%s\" is rebuilt by %d lane",
+                               "option \"parallel\" is %d, but query \"%s\" is rebuilt by %d lanes",
+                               static_cast<unsigned long>(most), wanted, name.c_str(), most),
+                 whole ? errdetail("In its spec $state decides which aliases are remembered or forgotten.")
+                       : errdetail("A rebuild has no more lanes than this server has rebuild workers."),
+                 whole ? 0 : errhint("Raise \"readmodel.max_rebuild_workers\", which takes a restart of the server.")));
+        });
+}
+
 Datum define_query(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
@@ -179,6 +206,7 @@ Datum define_query(FunctionCallInfo fcinfo)
     const std::optional<QueryRow> query = find_query(name);
     if (!query)
     {
+        tell_of_lanes(name, checked);
         const int32 number = create_query(name, checked);
         worker::announce_definitions();
         return Int32GetDatum(number);
@@ -193,6 +221,7 @@ Datum define_query(FunctionCallInfo fcinfo)
         tell_older(*query, *known);
         return Int32GetDatum(*known);
     }
+    tell_of_lanes(name, checked);
     bool changed = restore_view(*query, checked.options);
     changed = apply_options(*query, checked.options) || changed;
     const int32 number = known ? *known : add_generation(*query, checked);

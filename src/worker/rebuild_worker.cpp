@@ -50,6 +50,7 @@ public:
 
 private:
     bool load();
+    std::string activity() const;
     void work();
     bool fold_page(const MaybePosition &settled);
     void flush(bool finished = false);
@@ -303,10 +304,20 @@ bool RebuildWorker::far_from_settled(Position settled) const
     return now && *now > settled && *now - settled > settings::batch_size;
 }
 
+// Of a rebuild that is split each lane shows, and how many there are.
+std::string RebuildWorker::activity() const
+{
+    const Member &first = *lane->members().front();
+    if (!first.share)
+        return "rebuilding from " + config->name;
+    return "rebuilding " + first.generation.query_name + " from " + config->name + ", lane " +
+           std::to_string(first.share->number + 1) + " of " + std::to_string(first.share->count);
+}
+
 // Until nothing is left to do, the definitions change, or the worker is to stop.
 void RebuildWorker::work()
 {
-    process.report("rebuilding from " + config->name);
+    process.report(activity());
     while (!process.stop_requested())
     {
         if (definitions_moved() || source::watched_changed() || waiting.due())

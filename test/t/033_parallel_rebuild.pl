@@ -4,7 +4,8 @@
 #
 # Guards split_rebuild and finish_share (one lane at a time merges; the generation's own checkpoint does not move before), the shares
 # that FunctionUpdater and SpecUpdater leave to others, and AliasStore's share. Seen to fail with each lane of a spec counting all of
-# its events, whoever has the first instance.
+# its events, whoever has the first instance; with a lane that remembers the aliases of its own instances only; with the shares merged
+# by the first lane that comes to its end; with a definer who is told only at first.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -39,8 +40,9 @@ my $digest = q{SELECT md5(string_agg(concat_ws(' ', id, position, state::text), 
 sub define
 {
     my ($name, $kind, $parallel) = @_;
-    $node->safe_psql('postgres', "SELECT readmodel.define_query('$name', 'shop', $definition{$kind}, options => '{\"parallel\": $parallel}')");
-    return;
+    my ($result, $out, $told) = $node->psql('postgres',
+        "SELECT readmodel.define_query('$name', 'shop', $definition{$kind}, options => '{\"parallel\": $parallel}')", on_error_die => 1);
+    return $told;
 }
 
 sub generation_of
@@ -62,7 +64,7 @@ sub ready
 }
 
 my %expected;
-foreach my $kind (sort keys %definition)
+foreach my $kind (qw(function spec))
 {
     define("one_$kind", $kind, 1);
     ready("one_$kind");
@@ -78,17 +80,30 @@ foreach my $kind (sort keys %definition)
 my $started = $node->safe_psql('postgres', q{SELECT count(*) FROM readmodel_catalog.share});
 is($started, 0, 'no share is left');
 
-# With fewer workers than lanes, which the option asks for, there are no more lanes than workers.
-$node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.max_rebuild_workers = 2; SELECT pg_reload_conf()});
-define('few', 'spec', 6);
+# With fewer workers than lanes, which the option asks for, there are no more lanes than workers, and whoever asks is told.
+$node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.max_rebuild_workers = 2});
+$node->restart;
+$node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.rebuild_rate_limit = 8000; SELECT pg_reload_conf()});
+my $lanes = q{SELECT string_agg(query, '; ' ORDER BY query) FROM pg_stat_activity WHERE backend_type = 'pg_readmodel rebuild'};
+like(define('few', 'spec', 6), qr/NOTICE:  option "parallel" is 6, but query "few" is rebuilt by 2 lanes\n/, 'the definer is told');
+ok($node->poll_query_until('postgres', $lanes, 'rebuilding few from shop, lane 1 of 2; rebuilding few from shop, lane 2 of 2'),
+    'each lane shows, and how many there are') or diag($node->safe_psql('postgres', $lanes));
+$node->safe_psql('postgres', q{ALTER SYSTEM RESET readmodel.rebuild_rate_limit; SELECT pg_reload_conf()});
 ready('few');
 is(generation_of('few'), $expected{spec}, 'six lanes, two workers: the same');
+like(define('few', 'spec', 3), qr/NOTICE:  option "parallel" is 3/, 'also when it is defined again');
+unlike(define('few', 'spec', 2), qr/NOTICE/, 'what is granted is not worth a word');
+unlike(define('few', 'spec', 1), qr/NOTICE/, 'nor is one lane');
+# One lane alone knows the states on which the aliases depend here.
+$definition{whole} = q{spec => '{"key": "$.customer", "on": {"Ordered": {"when": {"exists": "$state.orders"}, "alias": "$.order", "add": {"orders": 1}}}}'};
+like(define('whole', 'whole', 2), qr/NOTICE:  option "parallel" is 2, but query "whole" is rebuilt by 1 lane\n/, 'a spec is not split');
+is($node->safe_psql('postgres', $lanes . q{ AND query ~ ', lane'}), '', 'and is not');
 
 # Slow enough to be disturbed.
 $node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.rebuild_rate_limit = 8000; SELECT pg_reload_conf()});
 my $half = q{EXISTS (SELECT FROM readmodel_catalog.share WHERE position > 2000)};
 my $pids = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_readmodel rebuild'};
-foreach my $kind (sort keys %definition)
+foreach my $kind (qw(function spec))
 {
     my $name = "disturbed_$kind";
     define($name, $kind, 2);
@@ -128,7 +143,7 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM readmodel_catalog.share'),
 # What was appended meanwhile is the tail's.
 $node->safe_psql('postgres', q{
     INSERT INTO public.events (type, data) SELECT 'Ordered', jsonb_build_object('customer', 'c 1', 'order', 'o 2', 'friend', 'c 3', 'amount', 1)});
-foreach my $kind (sort keys %definition)
+foreach my $kind (qw(function spec))
 {
     wait_until($node, 'postgres', "(SELECT bool_and(position = (SELECT max(position) FROM public.events)) FROM readmodel.status() WHERE name LIKE '%$kind%')", "$kind: all follow");
     is($node->safe_psql('postgres', sprintf($digest, "split_${kind}_3")), $node->safe_psql('postgres', sprintf($digest, "one_$kind")),
