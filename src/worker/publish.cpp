@@ -64,6 +64,28 @@ void publish_block(int32 generation_id, Block block, int blocker_pid, std::strin
     copy_note(slot->note, note);
 }
 
+std::vector<int32> assigned_to(uint64 lane, int32 split_generation)
+{
+    std::vector<int32> ids;
+    const SharedLock lock(LW_SHARED);
+    for (const GenerationSlot &slot : shared()->generations)
+        if (slot.database == MyDatabaseId &&
+            (split_generation != 0 ? slot.generation_id == split_generation : slot.lane == lane) &&
+            (slot.assignment == Assignment::rebuild_wanted || slot.assignment == Assignment::rebuild))
+            ids.push_back(slot.generation_id);
+    return ids;
+}
+
+void assign(int32 generation_id, Assignment assignment)
+{
+    const SharedLock lock(LW_EXCLUSIVE);
+    if (GenerationSlot *const slot = find_generation(MyDatabaseId, generation_id))
+    {
+        slot->assignment = assignment;
+        slot->worker_pid = 0;
+    }
+}
+
 void let_go(int32 generation_id)
 {
     const SharedLock lock(LW_EXCLUSIVE);

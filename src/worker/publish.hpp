@@ -13,6 +13,12 @@ void publish(const Member &member, Assignment assignment, bool moved = true);
 // Why a generation does not move. Its numbers stay as they are.
 void publish_block(int32 generation_id, Block block, int blocker_pid, std::string_view note);
 
+// The generations that are to be moved by a rebuild lane: those that have its number, or the one that it has a share of (0: none).
+std::vector<int32> assigned_to(uint64 lane, int32 split_generation);
+
+// What becomes of a generation that its worker leaves.
+void assign(int32 generation_id, Assignment assignment);
+
 // Nobody moves it, until an operator acts. Whoever takes it up again has to reach the target anew before it is ready.
 void let_go(int32 generation_id);
 

@@ -19,6 +19,7 @@
 #include "source/source_watch.hpp"
 #include "worker/faults.hpp"
 #include "worker/publish.hpp"
+#include "worker/rate_limit.hpp"
 #include "worker/set_aside.hpp"
 #include "worker/wakeup.hpp"
 #include "worker/worker_process.hpp"
@@ -66,7 +67,6 @@ private:
     void end_lane();
     void log_progress();
     bool definitions_moved() const { return process.announcements().definitions != definitions_seen; }
-    long over_rate_ms() const;
     void limit_rate();
 
     WorkerProcess &process;
@@ -78,38 +78,13 @@ private:
     std::unique_ptr<Lane> lane;
     TimestampTz flushed_at = 0;
     TimestampTz logged_at = 0;
-    int rate_limit = 0; // for which the rate is measured
-    TimestampTz rate_since = 0;
-    std::int64_t rate_events = 0;
+    RateLimit rate;
     SetAside waiting;
     bool flushing = false;    // where an error came from
     bool flush_alone = false; // the last flush failed, and it is not known by whose fault
     uint64 definitions_seen = 0;
     int failures = 0;
 };
-
-// The generations that are assigned to the lane now.
-std::vector<int32> assigned(uint64 number, int32 split_generation)
-{
-    std::vector<int32> ids;
-    const SharedLock lock(LW_SHARED);
-    for (const GenerationSlot &slot : shared()->generations)
-        if (slot.database == MyDatabaseId &&
-            (split_generation != 0 ? slot.generation_id == split_generation : slot.lane == number) &&
-            (slot.assignment == Assignment::rebuild_wanted || slot.assignment == Assignment::rebuild))
-            ids.push_back(slot.generation_id);
-    return ids;
-}
-
-void assign(int32 generation_id, Assignment assignment)
-{
-    const SharedLock lock(LW_EXCLUSIVE);
-    if (GenerationSlot *const slot = find_generation(MyDatabaseId, generation_id))
-    {
-        slot->assignment = assignment;
-        slot->worker_pid = 0;
-    }
-}
 
 // Loads the lane's generations as the catalog has them. False: none is left.
 bool RebuildWorker::load()
@@ -121,7 +96,7 @@ bool RebuildWorker::load()
     process.enter_transaction();
     auto snapshot = std::make_unique<pg::FreshSnapshot>();
     bool left_some = false;
-    const std::vector<int32> ids = assigned(number, split_generation);
+    const std::vector<int32> ids = assigned_to(number, split_generation);
     waiting.keep_only(ids);
     const TimestampTz now = GetCurrentTimestamp();
     const std::vector<query::Generation> all = query::load_generations();
@@ -212,8 +187,8 @@ void RebuildWorker::run()
                 wait_for_retry();
                 continue;
             }
-            flushed_at = logged_at = rate_since = GetCurrentTimestamp();
-            rate_events = 0;
+            flushed_at = logged_at = GetCurrentTimestamp();
+            rate.begin(flushed_at);
             work();
             failures = 0;
         }
@@ -367,7 +342,7 @@ bool RebuildWorker::fold_page(const MaybePosition &settled)
         }
         transaction.commit();
     }
-    rate_events += static_cast<std::int64_t>(page.events);
+    rate.add(static_cast<std::int64_t>(page.events));
     return page.caught_up;
 }
 
@@ -498,30 +473,14 @@ void RebuildWorker::log_progress()
                          std::to_string(static_cast<std::int64_t>(member->rate.per_second())) + " events/s");
 }
 
-// How long the events that were read since the rate is measured should still have taken.
-long RebuildWorker::over_rate_ms() const
-{
-    if (rate_limit == 0)
-        return 0;
-    const std::int64_t due_us = rate_events * 1'000'000 / rate_limit;
-    const std::int64_t passed_us = GetCurrentTimestamp() - rate_since;
-    return static_cast<long>(std::max<std::int64_t>(0, due_us - passed_us) / 1000);
-}
-
 void RebuildWorker::limit_rate()
 {
-    // What was read under another limit says nothing about this one.
-    if (settings::rebuild_rate_limit != rate_limit)
-    {
-        rate_limit = settings::rebuild_rate_limit;
-        rate_since = GetCurrentTimestamp();
-        rate_events = 0;
-    }
+    rate.set(settings::rebuild_rate_limit, GetCurrentTimestamp());
     // A long sleep holds up neither a stop nor a flush, and ends with a change of the limit.
-    while (!process.stop_requested() && settings::rebuild_rate_limit == rate_limit && !definitions_moved() &&
+    while (!process.stop_requested() && settings::rebuild_rate_limit == rate.per_second() && !definitions_moved() &&
            !waiting.due())
     {
-        const long milliseconds = over_rate_ms();
+        const long milliseconds = rate.over_ms(GetCurrentTimestamp());
         if (milliseconds == 0)
             return;
         process.sleep(std::min(milliseconds, longest_sleep_ms));
