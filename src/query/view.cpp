@@ -1,5 +1,6 @@
 #include "query/view.hpp"
 
+#include "query/carry_over.hpp"
 #include "query/catalog.hpp"
 
 namespace query
@@ -125,34 +126,6 @@ ViewProperties properties_of(Oid view)
     return {*rows.text(0, 1), rows.text(0, 2).value_or("")};
 }
 
-// Privileges, comments and column defaults of a view for another of the same columns. Run as a superuser, GRANT acts as the owner.
-void carry_over(Oid from, const std::string &to)
-{
-    const pg::Rows rows = pg::execute(
-        "WITH v AS (SELECT * FROM pg_class WHERE oid = $1),"
-        " privilege AS ("
-        "   SELECT a.*, NULL::name AS column_name FROM v, aclexplode(v.relacl) a"
-        "   UNION ALL"
-        "   SELECT a.*, c.attname FROM pg_attribute c, aclexplode(c.attacl) a WHERE c.attrelid = $1 AND c.attnum > 0)"
-        " SELECT format('REVOKE ALL ON %s FROM %I', $2, pg_get_userbyid(relowner)) FROM v WHERE relacl IS NOT NULL"
-        " UNION ALL"
-        " SELECT format('GRANT %s%s ON %s TO %s%s', privilege_type, '(' || quote_ident(column_name) || ')', $2,"
-        "               CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,"
-        "               CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END) FROM privilege"
-        " UNION ALL"
-        " SELECT format('COMMENT ON VIEW %s IS %L', $2, obj_description($1, 'pg_class'))"
-        "  WHERE obj_description($1, 'pg_class') IS NOT NULL"
-        " UNION ALL"
-        " SELECT format('COMMENT ON COLUMN %s.%I IS %L', $2, attname, col_description($1, attnum)) FROM pg_attribute"
-        "  WHERE attrelid = $1 AND attnum > 0 AND col_description($1, attnum) IS NOT NULL",
-        pg::Args().oid(from).text(to));
-    std::vector<std::string> statements;
-    for (uint64 row = 0; row < rows.size(); row++)
-        statements.push_back(*rows.text(row, 1));
-    for (const std::string &statement : statements)
-        pg::execute(statement);
-}
-
 } // namespace
 
 Oid replace_view(Oid view, int32 generation_id, Oid state_table, bool recreate)
@@ -187,7 +160,7 @@ Oid replace_view(Oid view, int32 generation_id, Oid state_table, bool recreate)
     pg::execute("ALTER VIEW " + target + " RENAME TO " + pg::quoted(aside));
     pg::execute("CREATE VIEW " + rest);
     pg::execute("ALTER VIEW " + target + " OWNER TO " + role_name(owner));
-    carry_over(view, target);
+    carry_over_privileges(view, "VIEW", target);
     pg::execute("DROP VIEW " + pg::quoted(schema, aside));
     return relation_in(schema, name);
 }

@@ -48,6 +48,7 @@ CREATE TABLE readmodel_catalog.generation (
     phase text NOT NULL CHECK (phase IN ('gated', 'rejected', 'rebuilding', 'live', 'dropped')),
     defined_at timestamptz NOT NULL DEFAULT now(),
     rebuild_started_at timestamptz,
+    prepared_at timestamptz,                       -- when it was given the indexes, privileges, .. of the serving one
     ready_at timestamptz,                          -- when it became live
     version text,                                  -- the option: part of the definition
     UNIQUE (query_id, generation),

@@ -68,7 +68,7 @@ CREATE FUNCTION readmodel.state_table(name text, generation integer DEFAULT NULL
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_state_table';
 COMMENT ON FUNCTION readmodel.state_table(text, integer) IS
-    'the table of states of a generation, to index it; by default of the serving one. A new generation has a table of its own, without those indexes. Errors: RM006 no such query or generation';
+    'the table of states of a generation, to index it; by default of the serving one. A new generation has a table of its own, to which they are carried over before it takes over. Errors: RM006 no such query or generation';
 
 REVOKE EXECUTE ON FUNCTION
     readmodel.define_query(text, text, regprocedure, text, text[], jsonb, jsonb),

@@ -6,6 +6,7 @@
 #include "pg/log.hpp"
 #include "pg/sqlstate.hpp"
 #include "pg/transaction.hpp"
+#include "query/carry_over.hpp"
 #include "query/catalog.hpp"
 #include "query/catalog_rows.hpp"
 #include "query/generation_check.hpp"
@@ -254,6 +255,7 @@ void CatchUp::take_over()
             {
                 refuse_if_paused();
                 pg::set_local("lock_timeout", std::to_string(settings::lock_timeout).c_str());
+                query::prepare_takeover(member->generation);
                 take_over(*member);
             });
         announce_definitions();

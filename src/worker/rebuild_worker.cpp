@@ -3,7 +3,7 @@
 //     take the generations that are assigned to the lane
 //     repeat   read and fold a page up to the published settled position        (short transactions without an xid)
 //              now and then: flush states and checkpoints                       (one transaction)
-//     until less than a page remains; flush; hand over
+//     until less than a page remains; flush; carry indexes over; hand over
 //
 // A crash goes on from the last flush: the lane's slot stays, and the launcher starts another worker for it.
 //
@@ -14,6 +14,7 @@
 #include "pg/log.hpp"
 #include "pg/transaction.hpp"
 #include "query/alias_store.hpp"
+#include "query/carry_over.hpp"
 #include "query/generation_check.hpp"
 #include "settings.hpp"
 #include "source/source_watch.hpp"
@@ -63,6 +64,7 @@ private:
     void wait_for_retry();
     bool try_again(const pg::Failure &error);
     void retry(const pg::Failure &error);
+    bool prepare_takeover();
     void hand_over();
     void end_lane();
     void log_progress();
@@ -317,6 +319,11 @@ void RebuildWorker::work()
             return;
         if (done)
         {
+            if (prepare_takeover() && split_generation == 0)
+            {
+                process.report(activity());
+                continue; // that took its time: more is settled by now
+            }
             hand_over();
             return;
         }
@@ -428,6 +435,26 @@ void RebuildWorker::leave_those_that_stopped()
     std::erase_if(lane->members(), [](const auto &member) { return !!member->stop; });
     if (any_failed)
         announce_now();
+}
+
+// True if there was something to do: indexes are built here, where nobody else waits for it.
+bool RebuildWorker::prepare_takeover()
+{
+    if (split_generation != 0 && !merged)
+        return false;
+    bool any = false;
+    for (const auto &member : lane->members())
+    {
+        process.report("preparing the takeover of " + member->generation.query_name);
+        pg::Transaction transaction;
+        process.enter_transaction();
+        {
+            const pg::FreshSnapshot snapshot;
+            any |= query::prepare_takeover(member->generation);
+        }
+        transaction.commit();
+    }
+    return any;
 }
 
 void RebuildWorker::hand_over()

@@ -2,6 +2,7 @@
 
 #include "pg/log.hpp"
 #include "pg/transaction.hpp"
+#include "query/carry_over.hpp"
 #include "query/generation_check.hpp"
 #include "settings.hpp"
 #include "source/source_watch.hpp"
@@ -403,6 +404,16 @@ bool TailWorker::take_over(Member &member)
 {
     try
     {
+        {
+            // What a rebuild lane hands over is prepared; what was always in the tail has few states.
+            pg::Transaction transaction;
+            process.enter_transaction();
+            {
+                const pg::FreshSnapshot snapshot;
+                query::prepare_takeover(member.generation);
+            }
+            transaction.commit();
+        }
         pg::Transaction transaction;
         process.enter_transaction();
         FAULT_POINT(before_takeover);

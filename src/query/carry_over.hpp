@@ -1,0 +1,19 @@
+// What a new generation's table of states takes over from the serving one's before it serves itself: the indexes, privileges,
+// comments and storage options that its owner has given it.
+#pragma once
+
+#include "query/generation.hpp"
+
+namespace query
+{
+
+// Carries everything over and collects statistics, once for each generation; false: that was done before. An index that cannot be
+// made on the new states is logged as a warning and left out. Builds indexes, so not where others wait for it, if the
+// states may be many. Needs a transaction, as a superuser; an index's expressions run as the owner of the table.
+bool prepare_takeover(const Generation &generation);
+
+// Privileges, comments on the relation and its columns of one relation for another with the same columns. `kind`: TABLE or VIEW;
+// `to`: quoted. Run as a superuser, GRANT acts as the owner.
+void carry_over_privileges(Oid from, const std::string &kind, const std::string &to);
+
+} // namespace query

@@ -1,0 +1,122 @@
+# What a takeover carries over to the new generation's table of states: indexes, privileges, comments, storage options, and
+# statistics; whether the rebuild had a lane of its own, was split, ran in the tail, or in a session.
+#
+# Guards query::prepare_takeover. Seen to fail without carry_over_indexes, carry_over_storage, carry_over_privileges or the ANALYZE, with an
+# error of one index stopping the takeover, and with the preparation left out in the tail or in catch_up.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use ReadModelCluster;
+
+my $node = new_server('takeover', 'readmodel.batch_size = 10', 'max_worker_processes = 12', 'autovacuum = off');
+make_shop($node, 'postgres');
+append_orders($node, 'postgres', 60);
+$node->safe_psql('postgres', 'CREATE ROLE reader; CREATE ROLE "odd role"');
+
+sub define
+{
+    my ($version, $options) = @_;
+    $options //= '';
+    return $node->safe_psql('postgres', qq{
+        SELECT readmodel.define_query('orders', 'shop', 'public.order_placed(jsonb, jsonb)', key => 'stream',
+                                      options => '{"version": "$version"$options}')});
+}
+
+sub state_table
+{
+    my ($generation) = @_;
+    return $node->safe_psql('postgres', "SELECT readmodel.state_table('orders', $generation)");
+}
+
+# All that is to be the same, without the names of tables and indexes.
+sub properties
+{
+    my ($table) = @_;
+    return $node->safe_psql('postgres', qq{
+        SELECT regexp_replace(pg_get_indexdef(i.indexrelid), ' INDEX .+ ON readmodel_data\\.[a-z0-9_]+ ', ' INDEX ON '),
+               obj_description(i.indexrelid), c.relname LIKE '%' || t.relname || '%' AND i.indisprimary AS own_key
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+        WHERE i.indrelid = '$table'::regclass ORDER BY 1;
+        SELECT a.attname, a.attstattarget, a.attstorage, a.attcompression, a.attacl, col_description(a.attrelid, attnum)
+        FROM pg_attribute a WHERE attrelid = '$table'::regclass AND attnum > 0 ORDER BY attnum;
+        SELECT obj_description(c.oid, 'pg_class'), c.relacl::text, c.relowner::regrole,
+               (SELECT array_agg(o ORDER BY o) FROM unnest(c.reloptions) o), t.reloptions
+        FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.oid = '$table'::regclass});
+}
+
+sub analyzed
+{
+    my ($table) = @_;
+    return $node->safe_psql('postgres', qq{SELECT reltuples, EXISTS (SELECT FROM pg_stats
+        WHERE format('%I.%I', schemaname, tablename)::regclass = c.oid AND attname = 'id')
+        FROM pg_class c WHERE oid = '$table'::regclass});
+}
+
+define('1');
+wait_ready($node, 'postgres', 'the first generation is ready');
+my $first = state_table(1);
+is(analyzed($first), '20|t', 'a first generation is analyzed too');
+$node->safe_psql('postgres', qq{
+    CREATE INDEX total ON $first (((state ->> 'total')::bigint) DESC NULLS LAST) WITH (fillfactor = 70);
+    CREATE UNIQUE INDEX "odd ""name" ON $first (lower(id)) INCLUDE (position) WHERE state ? 'orders';
+    CREATE INDEX ON $first USING gin (state jsonb_path_ops);
+    ALTER TABLE $first ADD CONSTRAINT one_of_each UNIQUE (id, position);
+    COMMENT ON INDEX readmodel_data.total IS 'for the "best" customers';
+    COMMENT ON TABLE $first IS 'orders, it''s said';
+    COMMENT ON COLUMN $first.state IS 'the sum';
+    GRANT SELECT ON $first TO reader WITH GRANT OPTION;
+    GRANT SELECT (id) ON $first TO "odd role";
+    ALTER TABLE $first SET (fillfactor = 60, autovacuum_enabled = false, toast.autovacuum_vacuum_threshold = 77);
+    ALTER TABLE $first ALTER state SET STATISTICS 17, ALTER state SET STORAGE EXTERNAL, ALTER state SET COMPRESSION lz4;
+});
+my $wanted = properties($first);
+like($wanted, qr/gin .*17\|e\|l.*toast|gin/s, 'there is something to carry over');
+
+# More than a page away is a lane of its own; with a larger page it is the tail.
+my $generation = define('2');
+wait_ready($node, 'postgres', 'a generation that had a lane of its own is ready');
+is(properties(state_table($generation)), $wanted, 'a rebuild lane carries everything over');
+is(analyzed(state_table($generation)), '20|t', '.. and analyzes');
+
+$generation = define('3', ', "parallel": 2');
+wait_ready($node, 'postgres', 'a generation that was split is ready');
+is(properties(state_table($generation)), $wanted, 'a rebuild that is split carries everything over, once');
+
+$node->append_conf('postgresql.conf', 'readmodel.batch_size = 1000');
+$node->reload;
+wait_until($node, 'postgres', q{current_setting('readmodel.batch_size') = '1000'}, 'larger pages');
+$generation = define('4');
+wait_ready($node, 'postgres', 'a generation of the tail is ready');
+is(properties(state_table($generation)), $wanted, 'the tail carries everything over');
+is(analyzed(state_table($generation)), '20|t', '.. and analyzes');
+
+# Without workers, in a session.
+$node->append_conf('postgresql.conf', 'readmodel.enabled = off');
+$node->reload;
+no_tail($node, 'postgres', 'no worker');
+$generation = define('5');
+$node->safe_psql('postgres', q{CALL readmodel.catch_up('orders')});
+is($node->safe_psql('postgres', 'SELECT serving FROM readmodel_catalog.query'), $generation, 'catch_up takes over');
+is(properties(state_table($generation)), $wanted, 'catch_up carries everything over');
+$node->append_conf('postgresql.conf', 'readmodel.enabled = on');
+$node->reload;
+wait_ready($node, 'postgres', 'the workers are back');
+
+# An index that the new states do not allow is left out with a warning, and the others are there.
+my $current = state_table($generation);
+$node->safe_psql('postgres', qq{
+    CREATE UNIQUE INDEX a_unique ON $current ((state -> 'version'));
+    CREATE FUNCTION public.versioned(state jsonb, event jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE
+    RETURN '{"orders": 1, "version": 1}'::jsonb;
+});
+my $log = -s $node->logfile;
+$generation = $node->safe_psql('postgres',
+    q{SELECT readmodel.define_query('orders', 'shop', 'public.versioned(jsonb, jsonb)', key => 'stream')});
+wait_ready($node, 'postgres', 'an index that cannot be made does not hold up the takeover');
+is(properties(state_table($generation)), $wanted, '.. all the others are carried over');
+like(slurp_file($node->logfile, $log), qr/WARNING:  index "a_unique" of query "orders" could not be carried over to generation $generation/,
+    '.. and the log says which one is not');
+
+$node->stop;
+done_testing();
