@@ -19,6 +19,9 @@ CREATE FUNCTION grants_fail(state jsonb, event jsonb) RETURNS jsonb LANGUAGE plp
     AS $$ BEGIN RAISE EXCEPTION 'secret'; END $$;
 SELECT readmodel.define_query('grants_query', 'grants', 'grants_fail(jsonb, jsonb)', 'stream');
 SELECT count(*) FROM readmodel.append('grants_events', 's1', '[{"type": "A"}]');
+-- The table of states is there to be indexed.
+SELECT readmodel.state_table('grants_query') AS grants_states \gset
+CREATE INDEX ON :grants_states ((state ->> 'a'));
 \set VERBOSITY sqlstate
 SELECT readmodel.wait_for('grants_query', 1);
 \set VERBOSITY default
@@ -71,7 +74,8 @@ SELECT has_function_privilege('readmodel_test_owner', 'readmodel.drop_query(text
 GRANT EXECUTE ON FUNCTION readmodel.drop_query(text) TO PUBLIC;
 SELECT readmodel.revoke_definer('readmodel_test_owner');
 REVOKE EXECUTE ON FUNCTION readmodel.drop_query(text) FROM PUBLIC;
-SELECT has_function_privilege('readmodel_test_owner', 'readmodel.drop_query(text)', 'EXECUTE') AS owner;
+SELECT has_function_privilege('readmodel_test_owner', 'readmodel.drop_query(text)', 'EXECUTE') AS owner,
+    has_schema_privilege('readmodel_test_owner', 'readmodel_data', 'CREATE') AS indexes;
 
 SELECT readmodel.drop_query('grants_query');
 SELECT readmodel.drop_source('grants');

@@ -38,7 +38,6 @@ SELECT relkind, pg_get_userbyid(relowner) FROM pg_class
 SELECT count(*) FROM readmodel.a;
 -- she has no rights on the schemas or on the catalog
 CREATE TABLE readmodel.mine ();
-CREATE TABLE readmodel_data.mine ();
 SELECT count(*) FROM readmodel_catalog.query;
 UPDATE readmodel_catalog.query SET serving = 2;
 -- another schema only where she may create

@@ -64,10 +64,10 @@ enum class Direction
     revoke,
 };
 
-void change(Direction direction, const std::string &routine, const std::string &role)
+void change(Direction direction, const std::string &privilege, const std::string &role)
 {
-    const std::string target = "EXECUTE ON ROUTINE " + routine + (direction == Direction::grant ? " TO " : " FROM ");
-    pg::execute((direction == Direction::grant ? "GRANT " : "REVOKE ") + target + pg::quoted(role));
+    const bool grant = direction == Direction::grant;
+    pg::execute((grant ? "GRANT " : "REVOKE ") + privilege + (grant ? " TO " : " FROM ") + pg::quoted(role));
 }
 
 Datum reader(FunctionCallInfo fcinfo, Direction direction)
@@ -75,7 +75,7 @@ Datum reader(FunctionCallInfo fcinfo, Direction direction)
     require_extension_owner();
     const std::string role = role_argument(fcinfo);
     const pg::Spi spi;
-    change(direction, "readmodel_catalog.reader()", role);
+    change(direction, "EXECUTE ON FUNCTION readmodel_catalog.reader()", role);
     PG_RETURN_VOID();
 }
 
@@ -89,7 +89,9 @@ Datum definer(FunctionCallInfo fcinfo, Direction direction)
     for (uint64 i = 0; i < rows.size(); i++)
         routines.push_back(rows.text(i, 1).value_or(""));
     for (const std::string &routine : routines)
-        change(direction, routine, role);
+        change(direction, "EXECUTE ON ROUTINE " + routine, role);
+    // Who owns a table of states may index it, and PostgreSQL asks for the right to create in its schema for that.
+    change(direction, "CREATE ON SCHEMA readmodel_data", role);
     PG_RETURN_VOID();
 }
 
