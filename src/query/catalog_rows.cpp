@@ -2,6 +2,7 @@
 
 #include "pg/text.hpp"
 #include "query/new_generation.hpp"
+#include "query/options.hpp"
 #include "query/visibility.hpp"
 
 namespace query::catalog
@@ -118,22 +119,25 @@ private:
     int exceptions;
 };
 
-bool serves_previous(Datum options)
+// A text among the options; nothing if it is not there.
+std::optional<std::string> text_option(Datum options, std::string_view name)
 {
-    return pg::call(
+    std::string_view found;
+    const bool there = pg::call(
         [&]
         {
-            static constexpr std::string_view option = "while_rebuilding";
-            static constexpr std::string_view wanted = "serve_previous";
             Jsonb *const document = DatumGetJsonbP(options);
             if (!JB_ROOT_IS_OBJECT(document))
                 return false;
-            JsonbValue found;
+            JsonbValue buffer;
             const JsonbValue *const value =
-                getKeyJsonValueFromContainer(&document->root, option.data(), static_cast<int>(option.size()), &found);
-            return value && value->type == jbvString &&
-                   std::string_view(value->val.string.val, static_cast<size_t>(value->val.string.len)) == wanted;
+                getKeyJsonValueFromContainer(&document->root, name.data(), static_cast<int>(name.size()), &buffer);
+            if (!value || value->type != jbvString)
+                return false;
+            found = {value->val.string.val, static_cast<size_t>(value->val.string.len)};
+            return true;
         });
+    return there ? std::optional<std::string>(found) : std::nullopt;
 }
 
 QueryRow query_row(const Scan &scan)
@@ -144,7 +148,11 @@ QueryRow query_row(const Scan &scan)
     row.source_id = scan.integer("source_id");
     row.view = scan.oid("view");
     if (const std::optional<Datum> options = scan.get("options"))
-        row.serve_previous = serves_previous(*options);
+    {
+        row.serve_previous = text_option(*options, "while_rebuilding") == "serve_previous";
+        if (const std::optional<std::string> max_lag = text_option(*options, "max_lag"))
+            row.max_lag = interval_us(*max_lag);
+    }
     row.newest = scan.integer("newest");
     row.serving = scan.integer("serving");
     row.paused_at = scan.time("paused_at");

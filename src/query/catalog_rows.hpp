@@ -17,7 +17,8 @@ struct QueryRow
     std::string name;
     int32 source_id = 0;
     Oid view = InvalidOid;
-    bool serve_previous = false; // option while_rebuilding
+    bool serve_previous = false;  // option while_rebuilding
+    std::optional<int64> max_lag; // option, in microseconds
     int32 newest = 0;
     int32 serving = 0;
     std::optional<TimestampTz> paused_at;

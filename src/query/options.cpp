@@ -61,7 +61,6 @@ int integer(const Given &option, int least, int most)
     return value;
 }
 
-// In microseconds, months counted as 30 days, as interval's comparison does.
 int64 interval(const Given &option)
 {
     const std::string allowed = "an interval above zero, such as \"5 min\"";
@@ -69,16 +68,7 @@ int64 interval(const Given &option)
     std::optional<int64> span;
     try
     {
-        span = pg::call(
-            [&]
-            {
-                const Interval *const parsed = DatumGetIntervalP(DirectFunctionCall3(
-                    interval_in, CStringGetDatum(value.c_str()), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-                const double days = parsed->month * 30.0 + parsed->day;
-                if (days > 36500 || days < -36500 || parsed->time > INT64CONST(36500) * USECS_PER_DAY)
-                    return int64(0); // a century is a typing error, and would overflow
-                return static_cast<int64>(days) * USECS_PER_DAY + parsed->time;
-            });
+        span = interval_us(value);
     }
     catch (const pg::PgError &)
     {
@@ -132,10 +122,7 @@ void apply(const Given &option, Options &options)
         not_supported(option, "null");
     }
     else if (name == "max_lag")
-    {
         options.max_lag = interval(option);
-        not_supported(option, "null");
-    }
     else if (name == "parallel")
         options.parallel = integer(option, 1, 64);
     else if (name == "keep_generations")
@@ -161,6 +148,20 @@ void require_known(const std::string &name)
 }
 
 } // namespace
+
+int64 interval_us(const std::string &text)
+{
+    return pg::call(
+        [&]
+        {
+            const Interval *const parsed = DatumGetIntervalP(DirectFunctionCall3(
+                interval_in, CStringGetDatum(text.c_str()), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+            const double days = parsed->month * 30.0 + parsed->day;
+            if (days > 36500 || days < -36500 || parsed->time > INT64CONST(36500) * USECS_PER_DAY)
+                return int64(0); // a century is a typing error, and would overflow
+            return static_cast<int64>(days) * USECS_PER_DAY + parsed->time;
+        });
+}
 
 Options parse_options(const std::optional<Datum> &given)
 {

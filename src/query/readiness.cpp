@@ -93,6 +93,21 @@ void add_shared_memory(ReadinessFacts &facts, Standing &standing, const ServerFa
         add_writer(facts, source_id);
 }
 
+// Asks the event table only where the time alone would not do.
+void add_lag(ReadinessFacts &facts, const Standing &standing, const catalog::QueryRow &query)
+{
+    if (!query.max_lag || !facts.live || !standing.slot || standing.slot->current_at == 0)
+        return;
+    const int64 lag = GetCurrentTimestamp() - standing.slot->current_at;
+    if (lag <= *query.max_lag)
+        return;
+    const std::optional<source::EventSource> source = catalog::find_source(query.source_id);
+    const MaybePosition head = source ? source::head_position(*source) : std::nullopt;
+    facts.lag_exceeded = source::before(position_of(facts), head);
+    facts.lag_seconds = static_cast<double>(lag) / USECS_PER_SEC;
+    facts.max_lag_seconds = static_cast<double>(*query.max_lag) / USECS_PER_SEC;
+}
+
 } // namespace
 
 ServerFacts server_facts()
@@ -131,7 +146,10 @@ Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query,
     facts.database_listed = server.database_listed;
     facts.rebuilds_allowed = settings::max_rebuild_workers > 0;
     if (!server.standby)
+    {
         add_shared_memory(facts, standing, server, query.source_id, generation.id);
+        add_lag(facts, standing, query);
+    }
     else if (facts.live && !facts.failure)
     {
         const std::optional<source::EventSource> source = catalog::find_source(query.source_id);

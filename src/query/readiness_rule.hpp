@@ -26,6 +26,8 @@
 // wanted it so), the absence of whatever would move the generation, what holds it up, how far it still has to go.
 #pragma once
 
+#include <array>
+#include <charconv>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -112,6 +114,11 @@ struct ReadinessFacts
     bool writer_pending = false;
     int writer_pid = 0; // 0: a prepared transaction
     long writer_seconds = 0;
+
+    // The option max_lag is set, there are events that are not applied, and the last time without any is longer ago.
+    bool lag_exceeded = false;
+    double lag_seconds = 0;
+    double max_lag_seconds = 0;
 };
 
 struct Verdict
@@ -192,6 +199,23 @@ inline std::string writer(const ReadinessFacts &facts)
            ", " + std::to_string(facts.writer_seconds) + " s old";
 }
 
+inline std::string seconds(double value)
+{
+    std::array<char, 32> text{};
+    const auto [end, error] =
+        std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed, value < 10 ? 1 : 0);
+    return error == std::errc() ? std::string(text.data(), end) : std::string();
+}
+
+inline Verdict lags(const ReadinessFacts &facts)
+{
+    std::string reason =
+        "lag: " + seconds(facts.lag_seconds) + " s, max_lag is " + seconds(facts.max_lag_seconds) + " s";
+    if (const std::string why = writer(facts); !why.empty())
+        reason += "; " + why;
+    return stalled(std::move(reason));
+}
+
 } // namespace rule
 
 inline Verdict decide(const ReadinessFacts &facts)
@@ -213,6 +237,8 @@ inline Verdict decide(const ReadinessFacts &facts)
     const bool seen = !source::before(facts.checkpoint, facts.required);
     if (!facts.reached || !facts.held || !seen)
         return {Status::rebuilding, "catching_up: not yet caught up since the server's start"};
+    if (facts.lag_exceeded)
+        return rule::lags(facts);
     return {Status::ready, rule::writer(facts)};
 }
 

@@ -102,10 +102,9 @@ void add_progress(Row &row, const Standing &standing, const catalog::GenerationR
     if (!standing.slot)
         return;
     const worker::GenerationSlot &slot = *standing.slot;
-    // How long ago it last was where it should be; a rebuild moves all the time and is behind nevertheless.
-    if (lag && *lag > 0 && generation.phase == Phase::live && slot.advanced_at != 0)
+    if (lag && *lag > 0 && generation.phase == Phase::live && slot.current_at != 0)
         row.number(column_lag_seconds,
-                   static_cast<double>(std::max<int64>(0, GetCurrentTimestamp() - slot.advanced_at)) / USECS_PER_SEC);
+                   static_cast<double>(std::max<int64>(0, GetCurrentTimestamp() - slot.current_at)) / USECS_PER_SEC);
     if (!standing.held)
         return;
     row.set(column_worker_pid, Int32GetDatum(slot.worker_pid));

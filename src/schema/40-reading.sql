@@ -29,7 +29,7 @@ CREATE FUNCTION readmodel.status(
     RETURNS SETOF record
     LANGUAGE c STABLE PARALLEL UNSAFE ROWS 20 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_status';
-COMMENT ON FUNCTION readmodel.status() IS 'a row for each query that the caller may see (own ones; all for members of pg_monitor and roles of grant_reader()), about its newest generation; reason: a code, perhaps a colon and a text; lag in events (an upper bound), lag_seconds (since it last moved or was where it should be) and estimated_seconds_remaining in seconds, bytes of the table of states with indexes; worker_pid: the process that moves it now; error_message for the owner and pg_monitor only';
+COMMENT ON FUNCTION readmodel.status() IS 'a row for each query that the caller may see (own ones; all for members of pg_monitor and roles of grant_reader()), about its newest generation; reason: a code, perhaps a colon and a text; lag in events (an upper bound), lag_seconds (since a live query that is behind had applied all there was) and estimated_seconds_remaining in seconds, bytes of the table of states with indexes; worker_pid: the process that moves it now; error_message for the owner and pg_monitor only';
 
 CREATE FUNCTION readmodel.generations(name text,
         OUT generation integer, OUT definition_hash text, OUT status text, OUT serving boolean, OUT "position" bigint,

@@ -37,6 +37,7 @@ struct Member
     MaybePosition cursor; // what it has been advanced over, in memory
     int64 unflushed_events = 0;
     TimestampTz stored_at = 0;
+    TimestampTz current_at = 0; // the last time at which it had applied every event that was visible; 0: not yet
     std::optional<query::FoldStop> stop; // why it stands still since the last page
     std::string digest;                  // of the event that the updater failed on, for the log
     std::string

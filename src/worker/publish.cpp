@@ -35,7 +35,8 @@ void publish(const Member &member, Assignment assignment, bool moved)
         // How far the shares of a rebuild are, the catalog says: where the last of them is.
         if (!member.share)
             slot->advances.record(member.stored, member.unflushed_events > 0 ? member.stored : member.cursor);
-        slot->advanced_at = GetCurrentTimestamp();
+        if (member.current_at != 0)
+            slot->current_at = member.current_at;
         slot->events_applied = member.applied;
         slot->events_per_second = member.rate.per_second();
         if (member.reached && !slot->reached)

@@ -110,7 +110,7 @@ struct GenerationSlot
     Advances advances;       // the stored checkpoints, and what it has been advanced over meanwhile
     bool reached;            // live, and the target was reached since the server started ..
     SharedPosition required; // .. by the commit that stored this checkpoint: an older snapshot has not seen it
-    TimestampTz advanced_at; // when it last stood at the settled position or moved
+    TimestampTz current_at;  // the last time at which it had applied every event that was visible; 0: not yet
     int64 events_applied;
     double events_per_second;
     TimestampTz lane_started; // the rebuild or catch-up that is under way began

@@ -294,6 +294,7 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
     Lane::Page page;
     bool flushed = false;
     TimestampTz began_flush = 0;
+    const TimestampTz began = GetCurrentTimestamp();
     {
         pg::Transaction transaction;
         process.enter_transaction();
@@ -328,7 +329,7 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
     tail.flushed_at = GetCurrentTimestamp();
     tail.flush_took = tail.flushed_at - began_flush;
     FAULT_POINT(before_publish);
-    after_commit(tail, page.caught_up);
+    after_commit(tail, page.caught_up, page.caught_up && page.exhausted ? began : 0);
     return {!page.caught_up};
 }
 
@@ -339,7 +340,8 @@ void TailWorker::publish(const TailSource &tail)
         {tail.batches, tail.lookups_before + tail.settled.lookups(), tail.read_before + tail.lane.events_read()});
 }
 
-void TailWorker::after_commit(TailSource &tail, bool caught_up)
+// `current_at`: a time whose events are all applied; 0: some that are visible are not settled, or not read.
+void TailWorker::after_commit(TailSource &tail, bool caught_up, TimestampTz current_at)
 {
     bool stopped = false;
     for (const auto &held : tail.lane.members())
@@ -361,6 +363,8 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up)
             stopped = true;
             continue;
         }
+        if (current_at != 0 && !left)
+            member.current_at = current_at;
         const bool at_target =
             (caught_up && !left) || (member.target && member.cursor && *member.cursor >= *member.target);
         if (!member.reached && at_target)

@@ -92,7 +92,7 @@ private:
     void source_failed(TailSource &tail);
     void probe_dead_holes(TailSource &tail);
     void probe_before_reload();
-    void after_commit(TailSource &tail, bool caught_up);
+    void after_commit(TailSource &tail, bool caught_up, TimestampTz current_at);
     bool take_over(Member &member);
     bool take_over_failed(Member &member, const pg::Failure &error);
     void step_failed(TailSource &tail, const pg::Failure &error);

@@ -56,6 +56,21 @@ TEST(ReadinessRule, NothingToApplyIsReadyWithoutACheckpoint)
     EXPECT_EQ(decide(facts).status, Status::ready);
 }
 
+TEST(ReadinessRule, LagBeyondTheLimitStalls)
+{
+    ReadinessFacts facts = caught_up();
+    facts.lag_exceeded = true;
+    facts.lag_seconds = 2.5;
+    facts.max_lag_seconds = 60;
+    EXPECT_EQ(decide(facts).status, Status::stalled);
+    EXPECT_EQ(decide(facts).reason, "lag: 2.5 s, max_lag is 60 s");
+    facts.writer_pending = true;
+    facts.writer_pid = 7;
+    EXPECT_TRUE(mentions(decide(facts), "pid 7"));
+    facts.reached = false; // it has further to go than that
+    EXPECT_EQ(decide(facts).status, Status::rebuilding);
+}
+
 TEST(ReadinessRule, PositionZeroIsNotNothing)
 {
     ReadinessFacts facts = caught_up();
