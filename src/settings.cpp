@@ -60,15 +60,6 @@ void integer(const char *name, const char *what, int *variable, int low, int hig
                             nullptr);
 }
 
-// A value that would change nothing is refused rather than accepted.
-bool check_on_change(int *value, void **, GucSource)
-{
-    if (*value == on_change_rebuild)
-        return true;
-    GUC_check_errdetail("The gate is not in this release.");
-    return false;
-}
-
 } // namespace
 
 void define(bool preloading)
@@ -103,8 +94,8 @@ void define(bool preloading)
             std::numeric_limits<int>::max(), GUC_UNIT_MS);
     integer("readmodel.lock_timeout", "Longest wait of a worker for a lock.", &lock_timeout, 1, 3600000, GUC_UNIT_MS);
     DefineCustomEnumVariable("readmodel.on_change", "What a changed definition does: rebuild, or wait at the gate.",
-                             nullptr, &on_change, on_change_rebuild, on_change_options, PGC_SIGHUP, 0, check_on_change,
-                             nullptr, nullptr);
+                             nullptr, &on_change, on_change_rebuild, on_change_options, PGC_SIGHUP, 0, nullptr, nullptr,
+                             nullptr);
     // State and checkpoint are lost together or not at all, and the events are durable: nothing is lost with "off".
     DefineCustomEnumVariable("readmodel.synchronous_commit", "synchronous_commit of the workers' transactions.",
                              nullptr, &synchronous_commit, SYNCHRONOUS_COMMIT_OFF, synchronous_commit_options,

@@ -49,18 +49,24 @@ CatalogScope::CatalogScope() : user(catalog_owner(), false)
         snapshot.emplace();
 }
 
+// A tag that names no object: the hash stands for the name, so that one that does not exist yet can be locked. Two names with one
+// hash only wait for each other.
+static uint32 lock_number_of(const std::string &name)
+{
+    return DatumGetUInt32(
+        hash_any(reinterpret_cast<const unsigned char *>(name.data()), static_cast<int>(name.size())));
+}
+
 void lock_query_name(const std::string &name)
 {
-    // A tag that names no object: the hash stands for the name, so that one that does not exist yet can be locked. Two names with
-    // one hash only wait for each other.
     const Oid queries = catalog_relation("query");
-    pg::call(
-        [&]
-        {
-            const uint32 hash = DatumGetUInt32(
-                hash_any(reinterpret_cast<const unsigned char *>(name.data()), static_cast<int>(name.size())));
-            LockDatabaseObject(queries, hash, 0, ExclusiveLock);
-        });
+    pg::call([&] { LockDatabaseObject(queries, lock_number_of(name), 0, ExclusiveLock); });
+}
+
+bool try_lock_query_name(const std::string &name)
+{
+    const Oid queries = catalog_relation("query");
+    return pg::call([&] { return ConditionalLockDatabaseObject(queries, lock_number_of(name), 0, ExclusiveLock); });
 }
 
 std::optional<QueryRow> find_query(const std::string &name)

@@ -72,6 +72,8 @@ struct QueryRow
 
 // Until the end of the transaction nobody else defines, changes or drops the query of this name, be there one or not.
 void lock_query_name(const std::string &name);
+// The same without waiting. False: somebody else holds it.
+bool try_lock_query_name(const std::string &name);
 
 // The query as it is now (LatestSnapshot). find_query opens a CatalogScope of its own.
 std::optional<QueryRow> find_query(const std::string &name);

@@ -235,10 +235,11 @@ std::vector<GenerationRow> generations_of(int32 query_id)
 
 std::optional<GenerationRow> find_generation(int32 query_id, const std::string &definition_hash)
 {
-    std::vector<GenerationRow> rows = generations_of(query_id);
-    const auto found = std::find_if(rows.rbegin(), rows.rend(),
-                                    [&](const GenerationRow &row) { return row.definition_hash == definition_hash; });
-    return found == rows.rend() ? std::nullopt : std::optional<GenerationRow>(std::move(*found));
+    std::optional<GenerationRow> best;
+    for (GenerationRow &row : generations_of(query_id))
+        if (row.definition_hash == definition_hash && (!best || row.has_states() || !best->has_states()))
+            best = std::move(row);
+    return best;
 }
 
 // A rebuild that is split is where the last of its shares is.

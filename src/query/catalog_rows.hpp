@@ -37,6 +37,9 @@ struct GenerationRow
     std::optional<TimestampTz> rebuild_started_at;
     std::optional<TimestampTz> ready_at;
     bool own_uncommitted = false; // defined by the transaction that reads it: no worker can know of it
+
+    // Otherwise only its definition hash is remembered.
+    bool has_states() const { return phase != Phase::rejected && phase != Phase::dropped; }
 };
 
 struct CheckpointRow
@@ -61,7 +64,7 @@ Oid owner_of(const QueryRow &query);
 std::vector<QueryRow> all_queries(); // by name, in byte order
 std::optional<GenerationRow> find_generation(int32 query_id, int32 number);
 std::optional<GenerationRow> find_generation(int32 query_id,
-                                             const std::string &definition_hash); // the newest that has it
+                                             const std::string &definition_hash); // see KnownGenerations::with_hash()
 std::vector<GenerationRow> generations_of(int32 query_id);                        // by number
 CheckpointRow checkpoint_of(int32 generation_id);                                 // nothing applied if there is no row
 std::optional<FailureRow> failure_of(int32 generation_id);

@@ -3,10 +3,12 @@
 // define_query decides under the lock of the query's name and a snapshot taken after it was granted, so that of several callers
 // with one definition the first makes the generation and the others find it.
 
+#include "pg/log.hpp"
 #include "pg/sqlstate.hpp"
 #include "query/arguments.hpp"
 #include "query/catalog.hpp"
 #include "query/definition.hpp"
+#include "query/known_generations.hpp"
 #include "query/new_generation.hpp"
 #include "query/parse_spec.hpp"
 #include "query/state_table.hpp"
@@ -53,7 +55,7 @@ int32 create_query(const std::string &name, const CheckedDefinition &checked)
                             .integer(number));
         query_id = *rows.integer(0, 1);
     }
-    insert_generation(generation_id, query_id, number, tables, checked.definition, checked.hash);
+    insert_generation(generation_id, query_id, number, tables, checked.definition, checked.hash, Phase::rebuilding);
     return number;
 }
 
@@ -66,35 +68,19 @@ void check_same_source(const QueryRow &query, const CheckedDefinition &checked)
             .hint("Give the new query another name, or call readmodel.drop_query first.");
 }
 
-std::optional<int32> find_generation(const QueryRow &query, const std::string &hash)
+int32 add_generation(const QueryRow &query, const KnownGenerations &known, const CheckedDefinition &checked)
 {
-    const CatalogScope scope;
-    const LatestSnapshot snapshot;
-    const pg::Rows rows = pg::execute(
-        "SELECT max(generation) FROM readmodel_catalog.generation WHERE query_id = $1 AND definition_hash = $2",
-        pg::Args().integer(query.id).text(hash), true);
-    return rows.integer(0, 1);
-}
-
-// The view has the type of its key in its first column, so another type needs another view.
-void check_key_can_change(const QueryRow &query, KeyType key_type)
-{
-    if (!OidIsValid(query.view) || pg::call([&] { return get_atttype(query.view, 1); }) == type_oid(key_type))
-        return;
-    const std::string dependents = dependents_of_view(query.view);
-    if (!dependents.empty())
-        throw pg::Error(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST, "cannot change the key type of query " +
-                                                                   pg::shown(query.name) +
-                                                                   " because other objects depend on its view")
-            .detail("They are: " + dependents + ".")
-            .hint("Drop them first, or give the new query another name.");
-}
-
-int32 add_generation(const QueryRow &query, const CheckedDefinition &checked)
-{
-    check_key_can_change(query, checked.definition.key_type);
-    const int32 number = next_generation_number(query.id);
-    build_generation(query, number, checked.definition, checked.hash);
+    require_key_can_change(query.view, query.name, checked.definition.key_type);
+    const int32 number = known.all().back().number + 1;
+    const Phase phase = first_phase(known, checked.options.gate);
+    build_generation(query, number, checked.definition, checked.hash, phase);
+    if (phase == Phase::gated)
+        pg::log(NOTICE,
+                "generation " + std::to_string(number) + " of query " + pg::shown(query.name) +
+                    " waits for an operator's decision",
+                "The query goes on as before until then.",
+                "SELECT readmodel.approve(" + pg::quoted_literal(query.name) +
+                    "); builds it, SELECT readmodel.reject(" + pg::quoted_literal(query.name) + "); does not.");
     return number;
 }
 
@@ -158,17 +144,26 @@ bool restore_view(const QueryRow &query, const Options &options)
     return true;
 }
 
-void tell_older(const QueryRow &query, int32 number)
+// Another revision of the application: what the newest one set stays.
+void tell_known(const QueryRow &query, const KnownGeneration &known)
 {
-    pg::call(
-        [&]
-        {
-            ereport(NOTICE,
-                    (errmsg("this definition of query \"%s\" is generation %d, which is older than the newest, %d",
-                            query.name.c_str(), number, query.newest),
-                     errhint("The newest stays in force. To read this one, give its definition hash to readmodel.get() "
-                             "and readmodel.readiness(). To make it the newest, give it another option \"version\".")));
-        });
+    const std::string activate =
+        "SELECT readmodel.activate(" + pg::quoted_literal(query.name) + ", " + std::to_string(known.number) + ");";
+    const std::string newest = "Generation " + std::to_string(query.newest) + " stays in force.";
+    const std::string message =
+        "this definition of query " + pg::shown(query.name) + " is generation " + std::to_string(known.number);
+    if (known.has_states())
+        pg::log(NOTICE, message + ", which is not the newest, " + std::to_string(query.newest), {},
+                newest +
+                    " To read this one, give its definition hash to readmodel.get() and readmodel.readiness(). "
+                    "To make it the newest: " +
+                    activate);
+    else if (known.phase == Phase::rejected)
+        pg::log(NOTICE, message + ", which was rejected at " + known.ended_at, {},
+                newest + " To build this one after all: " + activate);
+    else
+        pg::log(NOTICE, message + ", whose states were dropped at " + known.ended_at, {},
+                newest + " To build this one again: " + activate);
 }
 
 // A wish that this server does not grant is no error: another one may, after a restore.
@@ -214,18 +209,18 @@ Datum define_query(FunctionCallInfo fcinfo)
 
     require_owner(*query);
     check_same_source(*query, checked);
-    const std::optional<int32> known = find_generation(*query, checked.hash);
-    if (known && *known < query->newest)
+    const KnownGenerations known(*query);
+    const bool in_force = known.numbered(query->newest).hash == checked.hash;
+    if (const KnownGeneration *const other = in_force ? nullptr : known.with_hash(checked.hash))
     {
-        // Another revision of the application: what the newest one set stays.
-        tell_older(*query, *known);
-        return Int32GetDatum(*known);
+        tell_known(*query, *other);
+        return Int32GetDatum(other->number);
     }
     tell_of_lanes(name, checked);
     bool changed = restore_view(*query, checked.options);
     changed = apply_options(*query, checked.options) || changed;
-    const int32 number = known ? *known : add_generation(*query, checked);
-    if (changed || !known)
+    const int32 number = in_force ? query->newest : add_generation(*query, known, checked);
+    if (changed || !in_force)
         worker::announce_definitions();
     return Int32GetDatum(number);
 }

@@ -20,7 +20,7 @@ std::optional<Datum> argument(FunctionCallInfo fcinfo, int number)
 }
 
 // Raises as PostgreSQL does.
-void check_updater(Oid updater)
+void raise_unless_updater(Oid updater)
 {
     const HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(updater));
     if (!HeapTupleIsValid(tuple))
@@ -141,7 +141,7 @@ void refuse_function_arguments(const DefinitionArguments &arguments)
 
 void define_by_function(const DefinitionArguments &arguments, Definition &definition)
 {
-    pg::call([&] { check_updater(arguments.updater); });
+    check_updater(arguments.updater);
     definition.updater_oid = arguments.updater;
     definition.updater =
         pg::call([&] { return static_cast<const char *>(format_procedure_qualified(arguments.updater)); });
@@ -197,6 +197,11 @@ void define_by_spec(Datum given, int32 source_id, Definition &definition)
 }
 
 } // namespace
+
+void check_updater(Oid updater)
+{
+    pg::call([&] { raise_unless_updater(updater); });
+}
 
 DefinitionArguments DefinitionArguments::read(FunctionCallInfo fcinfo, int first)
 {

@@ -37,6 +37,9 @@ enum class SourceLock
     held,
 };
 
+// Throws unless the function can be an updater and the current user may call it.
+void check_updater(Oid updater);
+
 // Checks everything that needs no query's name, as the current user and under his search_path.
 CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceLock lock);
 

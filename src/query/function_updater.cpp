@@ -1,39 +1,11 @@
 #include "query/function_updater.hpp"
 
 #include "pg/progress_watch.hpp"
+#include "query/function_watch.hpp"
 #include "worker/worker_process.hpp"
 
 namespace query
 {
-
-namespace
-{
-
-// Moves when the catalog row of any function or type changes.
-uint64 function_change_count = 0;
-
-void on_function_change(Datum, int, uint32)
-{
-    function_change_count++;
-}
-
-uint64 function_changes()
-{
-    static bool registered = false;
-    if (!registered)
-    {
-        pg::call(
-            []
-            {
-                CacheRegisterSyscacheCallback(PROCOID, on_function_change, 0);
-                CacheRegisterSyscacheCallback(TYPEOID, on_function_change, 0);
-            });
-        registered = true;
-    }
-    return function_change_count;
-}
-
-} // namespace
 
 FunctionUpdater::UpdaterRow FunctionUpdater::updater_row(Oid updater)
 {
@@ -72,7 +44,7 @@ void FunctionUpdater::select(const source::EventPage &page, const MaybePosition 
     ids.clear();
     const pg::InContext in(page_context.get());
     const Definition &definition = generation.definition;
-    const uint64 changes = function_changes();
+    const uint64 changes = function_and_type_changes();
     if (!key || key_compiled_at != changes)
     {
         key.reset();

@@ -1,12 +1,7 @@
 #include "query/generation.hpp"
 
-#include "pg/locks.hpp"
-#include "pg/sqlstate.hpp"
 #include "query/catalog.hpp"
 #include "query/new_generation.hpp"
-#include "query/view.hpp"
-#include "settings.hpp"
-#include "worker/wakeup.hpp"
 
 namespace query
 {
@@ -54,6 +49,24 @@ Phase phase_named(const std::string &name)
     throw pg::Error(ERRCODE_DATA_CORRUPTED, "unrecognized phase " + pg::shown(name));
 }
 
+const char *name_of(Phase phase)
+{
+    switch (phase)
+    {
+    case Phase::gated:
+        return "gated";
+    case Phase::rejected:
+        return "rejected";
+    case Phase::rebuilding:
+        return "rebuilding";
+    case Phase::live:
+        return "live";
+    case Phase::dropped:
+        break;
+    }
+    return "dropped";
+}
+
 MaybePosition Generation::furthest() const
 {
     MaybePosition position = checkpoint;
@@ -94,7 +107,8 @@ std::vector<Generation> load_generations()
         "       c.revision, (q.options->>'parallel')::integer, coalesce(q.options->>'on_error' = 'skip', false),"
         "       (q.options->>'max_dead_letters')::integer, (q.options->>'keep_generations')::integer,"
         "       (extract(epoch FROM (q.options->>'rebuild_timeout')::interval) * 1000)::bigint,"
-        "       (extract(epoch FROM (q.options->>'updater_timeout')::interval) * 1000)::bigint"
+        "       (extract(epoch FROM (q.options->>'updater_timeout')::interval) * 1000)::bigint,"
+        "       coalesce(f.reason = 'definition_changed', false)"
         "  FROM readmodel_catalog.generation g"
         "  JOIN readmodel_catalog.query q USING (query_id)"
         "  JOIN readmodel_catalog.checkpoint c USING (generation_id)"
@@ -144,73 +158,13 @@ std::vector<Generation> load_generations()
         options.keep_generations = rows.integer(row, 32).value_or(options.keep_generations);
         options.rebuild_timeout_ms = rows.bigint(row, 33);
         options.updater_timeout_ms = rows.bigint(row, 34);
+        generation.frozen = rows.boolean(row, 35);
     }
     for (const Share &share : load_shares())
         for (Generation &generation : generations)
             if (generation.id == share.generation_id)
                 generation.shares.push_back(share);
     return generations;
-}
-
-void take_over(const Generation &generation)
-{
-    std::optional<Oid> view;
-    Oid table = InvalidOid;
-    {
-        const CatalogScope scope;
-        // Locks the query's row: a define_query that makes a newer generation comes before or after this, not in between.
-        // Neither the row nor the view is waited for (55P03; the caller tries again), so the order in which others lock them,
-        // the view first, cannot end in a circle.
-        const pg::Rows rows = pg::execute("SELECT q.newest = g.generation, q.serving = g.generation, v.oid, t.oid"
-                                          "  FROM readmodel_catalog.query q"
-                                          "  JOIN readmodel_catalog.generation g USING (query_id)"
-                                          "  LEFT JOIN pg_class v ON v.oid = q.view"
-                                          "  LEFT JOIN pg_class t ON t.oid = g.state_table"
-                                          " WHERE g.generation_id = $1 FOR NO KEY UPDATE OF q, g NOWAIT",
-                                          pg::Args().integer(generation.id));
-        if (rows.empty())
-            throw pg::Error(pg::sqlstate::no_such_object, "generation " + std::to_string(generation.number) +
-                                                              " of query " + pg::shown(generation.query_name) +
-                                                              " does not exist");
-        pg::execute("UPDATE readmodel_catalog.generation SET phase = 'live', ready_at = now()"
-                    " WHERE generation_id = $1 AND phase = 'rebuilding'",
-                    pg::Args().integer(generation.id));
-        if (rows.boolean(0, 1) && !rows.boolean(0, 2))
-        {
-            pg::execute("UPDATE readmodel_catalog.query SET serving = newest WHERE query_id = $1",
-                        pg::Args().integer(generation.query_id));
-            view = rows.oid(0, 3);
-            table = rows.oid(0, 4);
-        }
-    }
-    // A view that its owner dropped stays away until define_query makes it again, for what serves then.
-    if (view && OidIsValid(*view))
-    {
-        // Not waiting for the view's readers, so that no other reader queues behind us.
-        if (pg::try_lock(*view, AccessExclusiveLock) != pg::LockAttempt::locked)
-            throw pg::Error(ERRCODE_LOCK_NOT_AVAILABLE, "could not obtain lock on view " + pg::relation_name(*view))
-                .detail("A reader holds it. The takeover is tried again.");
-        const bool recreate =
-            pg::call([&] { return get_atttype(*view, 1); }) != type_oid(generation.definition.key_type);
-        if (recreate)
-        {
-            const std::string dependents = dependents_of_view(*view);
-            if (!dependents.empty())
-                throw pg::Error(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
-                                "cannot recreate the view of query " + pg::shown(generation.query_name) +
-                                    " for another key type because other objects depend on it")
-                    .detail("They are: " + dependents + ".")
-                    .hint("Drop them; the takeover is tried again.");
-        }
-        const Oid now = replace_view(*view, generation.id, table, recreate);
-        if (now != *view)
-        {
-            const CatalogScope scope;
-            pg::execute("UPDATE readmodel_catalog.query SET view = $2 WHERE query_id = $1",
-                        pg::Args().integer(generation.query_id).regclass(now));
-        }
-    }
-    worker::announce_definitions();
 }
 
 void record_start(int32 generation_id)

@@ -43,6 +43,7 @@ enum class Phase
 };
 
 Phase phase_named(const std::string &name);
+const char *name_of(Phase phase);
 
 // Of the query's options what its lanes act upon.
 struct LaneOptions
@@ -70,6 +71,7 @@ struct Generation
     bool newest = false;
     bool serving = false;
     bool failed = false;
+    bool frozen = false; // failed because its definition is not what the catalog has now
     bool paused = false; // its query is
     Phase phase = Phase::rebuilding;
     Definition definition;
@@ -93,11 +95,6 @@ struct Generation
 // All generations of the database, in the order of their ids. Reads the catalog under a fresh snapshot; call it inside a
 // transaction, as a superuser.
 std::vector<Generation> load_generations();
-
-// The rest of a rebuild: makes the generation live and, where it is the newest, the serving one: view, serving generation and
-// phase change in this transaction. Waits for nobody: throws 55P03 when a reader of the view or a
-// define_query is in the way.
-void take_over(const Generation &generation);
 
 // Records when the rebuild of a generation began, the first time that a lane takes it up.
 void record_start(int32 generation_id);

@@ -30,6 +30,8 @@ Datum generations(FunctionCallInfo fcinfo)
     const ServerFacts server = server_facts();
     for (const catalog::GenerationRow &generation : catalog::generations_of(query.id))
     {
+        if (!generation.has_states())
+            continue; // only remembered
         const Standing standing = standing_of(server, query, generation);
         ResultRow<column_count> row;
         row.set(column_generation, Int32GetDatum(generation.number));

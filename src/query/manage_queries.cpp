@@ -1,8 +1,11 @@
 // drop_query, rebuild, retry, pause, resume, state_table: what an owner does with a query that is there.
 
+#include "pg/log.hpp"
 #include "pg/sqlstate.hpp"
 #include "query/arguments.hpp"
 #include "query/catalog.hpp"
+#include "query/definition_hash.hpp"
+#include "query/known_generations.hpp"
 #include "query/new_generation.hpp"
 #include "worker/wakeup.hpp"
 
@@ -59,34 +62,32 @@ Datum rebuild(FunctionCallInfo fcinfo)
     const std::string name = text_argument(fcinfo, 0, "name");
     lock_query_name(name);
     const QueryRow query = require_own_query(name);
-    Definition definition;
-    std::string hash;
-    {
-        const CatalogScope scope;
-        const LatestSnapshot snapshot;
-        const pg::Rows rows =
-            pg::execute("SELECT updater, key_expression, key_type, key_is_array, event_types, search_path,"
-                        "       definition_hash, version, to_regprocedure(updater)::oid, spec::text"
-                        "  FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
-                        pg::Args().integer(query.id).integer(query.newest), true);
-        definition.updater = rows.text(0, 1).value_or("");
-        definition.key_expression = rows.text(0, 2).value_or("");
-        definition.key_type = key_type_named(*rows.text(0, 3));
-        definition.key_is_array = rows.boolean(0, 4);
-        if (const std::optional<Datum> types = rows.get(0, 5))
-            definition.event_types = pg::texts_of(*types);
-        definition.search_path = *rows.text(0, 6);
-        hash = *rows.text(0, 7);
-        definition.version = rows.text(0, 8);
-        definition.updater_oid = rows.oid(0, 9);
-        definition.spec = rows.text(0, 10);
-        if (!definition.spec && !OidIsValid(definition.updater_oid))
-            throw pg::Error(ERRCODE_UNDEFINED_FUNCTION,
-                            "the updater " + definition.updater + " of query " + pg::shown(name) + " does not exist")
-                .hint("Create it again, or define the query with another updater.");
-    }
-    const int32 number = next_generation_number(query.id);
+    const KnownGenerations known(query);
+    const KnownGeneration &newest = known.numbered(query.newest);
+    if (newest.phase == Phase::gated)
+        throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "generation " + std::to_string(newest.number) +
+                                                                      " of query " + pg::shown(name) +
+                                                                      " waits for an operator's decision")
+            .hint("Call readmodel.approve() or readmodel.reject().");
+    const Definition definition = load_definition(query, newest.number);
+    require_updater(query, definition);
+    const int32 number = known.all().back().number + 1;
+    // Of what the catalog has now: the hash of a generation whose updater was replaced is not that of what would be built.
+    const std::string hash = definition_hash(query.source_id, definition);
+    std::vector<KnownGeneration> unfinished; // on its way, and not needed any more
+    for (const KnownGeneration &generation : known.all())
+        if (generation.phase == Phase::rebuilding && generation.hash == hash && generation.number != query.serving)
+            unfinished.push_back(generation);
+    for (const KnownGeneration &generation : unfinished)
+        lock_states(generation); // before any row, see drop_query
     build_generation(query, number, definition, hash);
+    pg::log(NOTICE, "query " + pg::shown(name) + " is built anew as generation " + std::to_string(number));
+    for (const KnownGeneration &generation : unfinished)
+    {
+        forget_states(query, generation, Phase::dropped, false);
+        pg::log(NOTICE, "generation " + std::to_string(generation.number) + " of query " + pg::shown(name) +
+                            ", which was being built, is dropped");
+    }
     worker::announce_definitions();
     return Int32GetDatum(number);
 }
@@ -175,7 +176,7 @@ Datum state_table(FunctionCallInfo fcinfo)
     const pg::Rows rows =
         pg::execute("SELECT state_table::oid FROM readmodel_catalog.generation WHERE query_id = $1 AND generation = $2",
                     pg::Args().integer(query.id).integer(number), true);
-    if (rows.empty())
+    if (rows.empty() || !rows.get(0, 1))
         throw pg::Error(pg::sqlstate::no_such_object,
                         "generation " + std::to_string(number) + " of query " + pg::shown(name) + " does not exist")
             .hint("readmodel.generations(" + pg::quoted_literal(name) + ") lists them.");

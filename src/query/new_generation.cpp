@@ -56,7 +56,7 @@ GenerationTables create_tables(int32 generation_id, const Definition &definition
 }
 
 void insert_generation(int32 generation_id, int32 query_id, int32 number, const GenerationTables &tables,
-                       const Definition &definition, const std::string &hash)
+                       const Definition &definition, const std::string &hash, Phase phase)
 {
     const CatalogScope scope;
     pg::Args args;
@@ -86,12 +86,13 @@ void insert_generation(int32 generation_id, int32 query_id, int32 number, const 
         args.regclass(tables.aliases);
     else
         args.null(REGCLASSOID);
+    args.text(name_of(phase));
     pg::execute(
         "INSERT INTO readmodel_catalog.generation (generation_id, query_id, generation, definition_hash, updater,"
         "   key_expression, key_type, key_is_array, event_types, search_path, state_table, version, spec,"
         "   alias_table, phase)"
         " OVERRIDING SYSTEM VALUE"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, 'rebuilding')",
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::jsonb, $14, $15)",
         args);
     // The updater cannot be dropped under the query.
     if (!definition.spec)
@@ -106,7 +107,8 @@ void insert_generation(int32 generation_id, int32 query_id, int32 number, const 
                 pg::Args().integer(generation_id));
 }
 
-void build_generation(const QueryRow &query, int32 number, const Definition &definition, const std::string &hash)
+void build_generation(const QueryRow &query, int32 number, const Definition &definition, const std::string &hash,
+                      Phase phase)
 {
     const int32 generation_id = next_generation_id();
     GenerationTables tables;
@@ -122,7 +124,7 @@ void build_generation(const QueryRow &query, int32 number, const Definition &def
                                     pg::Args().integer(query.id).integer(number)),
                         query.name);
     }
-    insert_generation(generation_id, query.id, number, tables, definition, hash);
+    insert_generation(generation_id, query.id, number, tables, definition, hash, phase);
 }
 
 } // namespace query

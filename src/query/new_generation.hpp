@@ -19,12 +19,13 @@ struct GenerationTables
 // The tables of a new generation, as the current user's.
 GenerationTables create_tables(int32 generation_id, const Definition &definition);
 
-// The catalog's rows of a new generation, which starts from nothing.
+// The catalog's rows of a new generation, which starts from nothing: rebuilding, or gated.
 void insert_generation(int32 generation_id, int32 query_id, int32 number, const GenerationTables &tables,
-                       const Definition &definition, const std::string &hash);
+                       const Definition &definition, const std::string &hash, Phase phase);
 
 // A further generation of a query, which becomes its newest; the serving one stays. Its table belongs to the query's owner.
-void build_generation(const QueryRow &query, int32 number, const Definition &definition, const std::string &hash);
+void build_generation(const QueryRow &query, int32 number, const Definition &definition, const std::string &hash,
+                      Phase phase = Phase::rebuilding);
 
 const char *name_of(KeyType type);
 KeyType key_type_named(const std::string &name);

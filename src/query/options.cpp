@@ -93,11 +93,7 @@ void apply(const Given &option, Options &options)
     else if (name == "while_rebuilding")
         options.serve_previous = choice(option, "unavailable", "serve_previous");
     else if (name == "on_change")
-    {
         options.gate = choice(option, "rebuild", "gate");
-        if (*options.gate)
-            not_supported(option, "\"rebuild\"");
-    }
     else if (name == "on_error")
     {
         options.skip_errors = choice(option, "fail", "skip");
@@ -126,11 +122,7 @@ void apply(const Given &option, Options &options)
     else if (name == "parallel")
         options.parallel = integer(option, 1, 64);
     else if (name == "keep_generations")
-    {
         options.keep_generations = integer(option, 0, 100);
-        if (options.keep_generations != 1)
-            not_supported(option, "1");
-    }
 }
 
 void require_known(const std::string &name)

@@ -141,6 +141,9 @@ Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query,
     if (standing.failure)
         facts.failure =
             FailureFacts{standing.failure->reason, standing.failure->position, standing.failure->sqlstate.value_or("")};
+    if (generation.phase == Phase::gated)
+        facts.gate = GateFacts{generation.number, pg::call([&] { return timestamptz_to_str(generation.defined_at); }),
+                               generation.definition_hash};
     facts.standby = server.standby;
     facts.enabled = settings::enabled;
     facts.database_listed = server.database_listed;
@@ -191,6 +194,12 @@ catalog::GenerationRow wanted_generation(const catalog::QueryRow &query,
     std::optional<catalog::GenerationRow> generation = definition_hash
                                                            ? catalog::find_generation(query.id, *definition_hash)
                                                            : catalog::find_generation(query.id, query.newest);
+    if (generation && !generation->has_states())
+        throw pg::Error(pg::sqlstate::no_such_object, "generation " + std::to_string(generation->number) +
+                                                          " of query " + pg::shown(query.name) + " was " +
+                                                          name_of(generation->phase))
+            .hint("SELECT readmodel.activate(" + pg::quoted_literal(query.name) + ", " +
+                  std::to_string(generation->number) + "); builds it again.");
     if (!generation && definition_hash)
         throw pg::Error(pg::sqlstate::no_such_object, "query " + pg::shown(query.name) +
                                                           " has no generation with definition hash " +
@@ -230,10 +239,11 @@ pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing)
                       "correct it "
                       "and call readmodel.retry().");
         case Status::paused:
-        case Status::gated:
-            return pg::Error(pg::sqlstate::paused_or_gated,
-                             "query " + shown + " is " + std::string(name_of(standing.status)))
+            return pg::Error(pg::sqlstate::paused_or_gated, "query " + shown + " is paused")
                 .hint("An operator has to call readmodel.resume().");
+        case Status::gated:
+            return pg::Error(pg::sqlstate::paused_or_gated, "query " + shown + " is gated")
+                .hint("An operator has to call readmodel.approve() or readmodel.reject().");
         case Status::stalled:
             return pg::Error(pg::sqlstate::stalled, "query " + shown + " is stalled")
                 .hint("Nobody keeps it up to date now; readmodel.status() shows more.");

@@ -17,13 +17,15 @@
 //              +--+--+            failure row                 |
 //                 +-------------------------------------------+
 //
+// `gated` is before all of this: a generation that an operator has not approved. `paused` lies over all of it.
+//
 // Two kinds of facts meet here. The catalog's rows are seen under the snapshot of the caller's statement, so that the status
 // belongs to the very states that the same statement reads. Shared memory is newer than that snapshot, or empty: it may only
 // turn the answer downward. A row that says "live" is `ready` only if a live process proves it, and only if this snapshot
 // already sees the checkpoint with which the target was reached.
 //
 // When several things are wrong, the first of these is told: a recorded failure (an operator has to act), a pause (an operator
-// wanted it so), the absence of whatever would move the generation, what holds it up, how far it still has to go.
+// wanted it so), the gate (an operator is asked), the absence of whatever would move the generation, what holds it up, how far it still has to go.
 #pragma once
 
 #include <array>
@@ -37,7 +39,7 @@
 namespace query
 {
 
-// DESIGN's words. No row of the catalog says `gated` yet; readers have to know it all the same.
+// DESIGN's words.
 enum class Status
 {
     ready,
@@ -76,6 +78,14 @@ struct FailureFacts
     std::string sqlstate;
 };
 
+// A generation that waits for an operator's decision.
+struct GateFacts
+{
+    int generation = 0;
+    std::string since;
+    std::string definition_hash;
+};
+
 struct ReadinessFacts
 {
     // The catalog under the statement's snapshot.
@@ -83,6 +93,7 @@ struct ReadinessFacts
     source::MaybePosition checkpoint;
     std::optional<FailureFacts> failure;
     bool paused = false; // by an operator
+    std::optional<GateFacts> gate;
 
     // A standby has no workers and no shared memory of ours; the event table answers instead.
     bool standby = false;
@@ -172,6 +183,14 @@ inline Verdict failed(const FailureFacts &failure)
     return {Status::failed, std::move(reason)};
 }
 
+// As much of the hash as tells definitions apart.
+inline Verdict gated(const GateFacts &gate)
+{
+    return {Status::gated, "operator: generation " + std::to_string(gate.generation) +
+                               " waits for readmodel.approve() since " + gate.since + ", definition " +
+                               gate.definition_hash.substr(0, 12) + ".."};
+}
+
 inline Verdict blocked(const ReadinessFacts &facts)
 {
     std::string reason(facts.block);
@@ -224,6 +243,8 @@ inline Verdict decide(const ReadinessFacts &facts)
         return rule::failed(*facts.failure);
     if (facts.paused)
         return {Status::paused, "operator: readmodel.resume() lets it go on"};
+    if (facts.gate)
+        return rule::gated(*facts.gate);
     if (facts.standby)
         return rule::on_standby(facts);
     if (std::optional<Verdict> verdict = rule::without_mover(facts))

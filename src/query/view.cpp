@@ -102,6 +102,19 @@ std::string dependents_of_view(Oid view)
     return rows.text(0, 1).value_or("");
 }
 
+void require_key_can_change(Oid view, const std::string &query_name, KeyType key_type)
+{
+    if (!OidIsValid(view) || pg::call([&] { return get_atttype(view, 1); }) == type_oid(key_type))
+        return;
+    const std::string dependents = dependents_of_view(view);
+    if (!dependents.empty())
+        throw pg::Error(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST, "cannot change the key type of query " +
+                                                                   pg::shown(query_name) +
+                                                                   " because other objects depend on its view")
+            .detail("They are: " + dependents + ".")
+            .hint("Drop them first, or give the new query another name.");
+}
+
 namespace
 {
 

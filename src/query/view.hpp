@@ -18,6 +18,10 @@ Oid create_view(const std::string &schema, const std::string &name, int32 genera
 // Moves the view to another schema, as the current user.
 void move_view(Oid view, const std::string &schema);
 
+// Throws 2BP01 where a generation with this type of key would need another view and other objects depend on the one that is there:
+// the view has the type of its key in its first column.
+void require_key_can_change(Oid view, const std::string &query_name, KeyType key_type);
+
 // What depends on the view and would keep it from being recreated, described; empty: nothing.
 std::string dependents_of_view(Oid view);
 

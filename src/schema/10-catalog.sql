@@ -51,6 +51,8 @@ CREATE TABLE readmodel_catalog.generation (
     prepared_at timestamptz,                       -- when it was given the indexes, privileges, .. of the serving one
     ready_at timestamptz,                          -- when it became live
     version text,                                  -- the option: part of the definition
+    ended_at timestamptz,                          -- when it was rejected or dropped ..
+    declined boolean NOT NULL DEFAULT false,       -- .. by an operator, so that it is not built again without being told
     UNIQUE (query_id, generation),
     CHECK ((state_table IS NULL) = (phase IN ('rejected', 'dropped')))
 );

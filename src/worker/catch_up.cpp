@@ -10,6 +10,7 @@
 #include "query/catalog.hpp"
 #include "query/catalog_rows.hpp"
 #include "query/generation_check.hpp"
+#include "query/takeover.hpp"
 #include "settings.hpp"
 #include "source/source_watch.hpp"
 #include "worker/faults.hpp"
@@ -111,7 +112,8 @@ bool CatchUp::load()
             bool split = false;
             for (query::Generation &generation : all)
             {
-                if (generation.query_id != query.id || generation.failed)
+                if (generation.query_id != query.id || generation.failed ||
+                    (generation.phase != query::Phase::rebuilding && generation.phase != query::Phase::live))
                     continue;
                 if (const std::optional<pg::Error> fault = query::check_generation(generation, *config))
                     throw pg::Error(*fault);
@@ -247,7 +249,8 @@ void CatchUp::take_over()
 {
     for (const auto &member : lane->members())
     {
-        if (member->generation.phase == query::Phase::live)
+        if (member->generation.phase == query::Phase::live &&
+            (member->generation.serving || !member->generation.newest))
             continue;
         FAULT_POINT(before_takeover);
         as_engine(

@@ -203,13 +203,6 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
             record_rewound(tail, generation);
             continue;
         }
-        if (!query::definition_unchanged(generation))
-        {
-            query::record_failure(
-                generation.id, "definition_changed", std::nullopt, "",
-                "the updater was changed after this generation was defined; readmodel.define_query() starts a new one");
-            continue;
-        }
         if (!generation.shares.empty())
         {
             assign_shares(tail, generation);
@@ -319,6 +312,7 @@ void TailWorker::adopt(TailSource &tail, query::Generation generation)
     member.fold.accept_updater();
     if (!query::definition_unchanged(member.generation))
     {
+        verified.erase(member.generation.id);
         tail.lane.remove(member.generation.id);
         reload_wanted = true;
         return;

@@ -4,6 +4,7 @@
 #include "pg/transaction.hpp"
 #include "query/carry_over.hpp"
 #include "query/generation_check.hpp"
+#include "query/takeover.hpp"
 #include "settings.hpp"
 #include "source/source_watch.hpp"
 #include "worker/faults.hpp"
@@ -64,6 +65,7 @@ void TailWorker::run()
     reload_wanted = true;
     while (!process.stop_requested())
     {
+        look_for_changes();
         const Announcements now = process.announcements();
         if (now.definitions != seen.definitions || source::watched_changed() ||
             (reload_at != 0 && GetCurrentTimestamp() >= reload_at))
@@ -73,6 +75,8 @@ void TailWorker::run()
         {
             probe_before_reload();
             reload();
+            if (settle_generations())
+                reload();
         }
 
         Progress progress;
@@ -121,9 +125,10 @@ long TailWorker::pause(bool announced)
             if (!member->reached)
                 milliseconds = std::min(milliseconds, last_look_ms); // a takeover waits for a reader of the view
     }
-    if (reload_at != 0)
-        milliseconds =
-            std::min(milliseconds, std::max(1L, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), reload_at)));
+    for (const TimestampTz due : {reload_at, generations.empty() ? 0 : look_at})
+        if (due != 0)
+            milliseconds =
+                std::min(milliseconds, std::max(1L, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due)));
     return milliseconds;
 }
 
@@ -155,6 +160,8 @@ void TailWorker::probe_before_reload()
 void TailWorker::reload()
 {
     process.report("loading definitions");
+    if (source::watched_changed())
+        verified.clear(); // a column may have another type
     source::begin_loading();
     reload_wanted = false;
     reload_at = 0;
@@ -168,6 +175,7 @@ void TailWorker::reload()
             generations = query::load_generations();
             adopt_sources(std::move(loaded));
             forget_slots_of_dropped();
+            freeze_changed();
             for (const auto &tail : sources)
             {
                 std::vector<query::Generation> wanted;
@@ -369,7 +377,10 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up, TimestampTz curr
             (caught_up && !left) || (member.target && member.cursor && *member.cursor >= *member.target);
         if (!member.reached && at_target)
         {
-            member.reached = member.generation.phase == query::Phase::live || take_over(member);
+            // A live one that was frozen, or that an operator chose, may not serve yet.
+            const bool shown = member.generation.phase == query::Phase::live &&
+                               (member.generation.serving || !member.generation.newest);
+            member.reached = shown || take_over(member);
             if (!member.reached && !member.takeover_error.empty())
                 continue; // what is in the way is published already
         }
@@ -435,6 +446,7 @@ bool TailWorker::take_over(Member &member)
     }
     member.takeover_error.clear();
     member.generation.phase = query::Phase::live;
+    member.generation.serving |= member.generation.newest;
     pg::log(LOG, "query " + pg::shown(member.generation.query_name) + " is ready, generation " +
                      std::to_string(member.generation.number));
     return true;

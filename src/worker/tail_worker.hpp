@@ -97,6 +97,14 @@ private:
     bool take_over_failed(Member &member, const pg::Failure &error);
     void step_failed(TailSource &tail, const pg::Failure &error);
     void flush_all();
+
+    void look_for_changes();
+    void freeze_changed();
+    bool settle_generations();
+    bool redefine(const query::Generation &generation);
+    bool drop(const query::Generation &generation);
+    void reload_in(long milliseconds);
+
     long pause(bool announced);
 
     WorkerProcess &process;
@@ -105,6 +113,12 @@ private:
     bool reload_wanted = true;
     TimestampTz reload_at = 0; // something was set aside until then
     int loaded_steps = 0;      // consecutive steps during which more events came
+
+    std::set<int32> verified;    // generations whose definition is what the catalog has ..
+    uint64 functions_seen = 0;   // .. since no function ..
+    std::string sources_seen;    // .. and no row of a source was changed
+    TimestampTz look_at = 0;     // when that is looked at again
+    std::set<int32> told_in_use; // generations that other objects keep from being dropped
 };
 
 } // namespace worker
