@@ -1,5 +1,7 @@
 #include "pg/locks.hpp"
 
+#include "pg/transaction.hpp"
+
 namespace pg
 {
 
@@ -111,6 +113,13 @@ LockAttempt try_lock(Oid relation, LOCKMODE mode)
                 return LockAttempt::busy;
             return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)) ? LockAttempt::locked : LockAttempt::gone;
         });
+}
+
+void lock_within(Oid relation, LOCKMODE mode, int milliseconds)
+{
+    const AsUser settings(GetUserId(), false); // for the setting alone
+    set_local("lock_timeout", std::to_string(milliseconds).c_str());
+    call([&] { LockRelationOid(relation, mode); });
 }
 
 int blocker_of(Oid relation, LOCKMODE mode)

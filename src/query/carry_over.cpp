@@ -167,24 +167,31 @@ void carry_over_storage(Oid from, Oid to)
 
 void carry_over_privileges(Oid from, const std::string &kind, const std::string &to)
 {
-    execute_all(texts(pg::execute(
-        "WITH v AS (SELECT * FROM pg_class WHERE oid = $1),"
-        " privilege AS ("
-        "   SELECT a.*, NULL::name AS column_name FROM v, aclexplode(v.relacl) a"
-        "   UNION ALL"
-        "   SELECT a.*, c.attname FROM pg_attribute c, aclexplode(c.attacl) a WHERE c.attrelid = $1 AND c.attnum > 0)"
-        " SELECT format('REVOKE ALL ON %s FROM %I', $2, pg_get_userbyid(relowner)) FROM v WHERE relacl IS NOT NULL"
-        " UNION ALL"
-        " SELECT format('GRANT %s%s ON %s TO %s%s', privilege_type, '(' || quote_ident(column_name) || ')', $2,"
-        "               CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,"
-        "               CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END) FROM privilege"
-        " UNION ALL"
-        " SELECT format('COMMENT ON %s %s IS %L', $3, $2, obj_description($1, 'pg_class'))"
-        "  WHERE obj_description($1, 'pg_class') IS NOT NULL"
-        " UNION ALL"
-        " SELECT format('COMMENT ON COLUMN %s.%I IS %L', $2, attname, col_description($1, attnum)) FROM pg_attribute"
-        "  WHERE attrelid = $1 AND attnum > 0 AND col_description($1, attnum) IS NOT NULL",
-        pg::Args().oid(from).text(to).text(kind))));
+    // In this order: what is revoked first is granted again.
+    execute_all(texts(
+        pg::execute("WITH v AS (SELECT * FROM pg_class WHERE oid = $1),"
+                    " privilege AS ("
+                    "   SELECT a.*, NULL::name AS column_name FROM v, aclexplode(v.relacl) WITH ORDINALITY a"
+                    "   UNION ALL"
+                    "   SELECT a.*, c.attname FROM pg_attribute c, aclexplode(c.attacl) WITH ORDINALITY a"
+                    "    WHERE c.attrelid = $1 AND c.attnum > 0)"
+                    " SELECT statement FROM ("
+                    " SELECT 1, 0, format('REVOKE ALL ON %s FROM %I', $2, pg_get_userbyid(relowner)) FROM v WHERE "
+                    "relacl IS NOT NULL"
+                    " UNION ALL"
+                    " SELECT 2, ordinality, format('GRANT %s%s ON %s TO %s%s', privilege_type, '(' || "
+                    "quote_ident(column_name) || ')', $2,"
+                    "               CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,"
+                    "               CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END) FROM privilege"
+                    " UNION ALL"
+                    " SELECT 3, 0, format('COMMENT ON %s %s IS %L', $3, $2, obj_description($1, 'pg_class'))"
+                    "  WHERE obj_description($1, 'pg_class') IS NOT NULL"
+                    " UNION ALL"
+                    " SELECT 4, attnum, format('COMMENT ON COLUMN %s.%I IS %L', $2, attname, col_description($1, "
+                    "attnum)) FROM pg_attribute"
+                    "  WHERE attrelid = $1 AND attnum > 0 AND col_description($1, attnum) IS NOT NULL"
+                    " ) AS all_of_them (step, number, statement) ORDER BY step, number, statement",
+                    pg::Args().oid(from).text(to).text(kind))));
 }
 
 bool prepare_takeover(const Generation &generation)

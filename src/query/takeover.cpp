@@ -21,14 +21,26 @@ pg::Error view_is_read(Oid view, const char *detail)
 
 } // namespace
 
-void take_over(const Generation &generation)
+int takeover_patience_ms(int tries)
+{
+    constexpr int without_waiting = 20;
+    constexpr int longest = 100;
+    if (tries < without_waiting)
+        return 0;
+    return std::min(10 << std::min(tries - without_waiting, 10), longest);
+}
+
+void take_over(const Generation &generation, int patience_ms)
 {
     std::optional<ShownGeneration> shown;
+    // Before the row, as everybody locks them. A view that was made anew since the generation was loaded is only tried, below.
+    if (patience_ms > 0 && generation.newest && !generation.serving && OidIsValid(generation.view))
+        pg::lock_within(generation.view, AccessExclusiveLock, patience_ms);
     {
         const CatalogScope scope;
         // Locks the query's row: a define_query that makes a newer generation comes before or after this, not in between.
-        // Neither the row nor the view is waited for (55P03; the caller tries again), so the order in which others lock them,
-        // the view first, cannot end in a circle.
+        // The row is not waited for, nor is the view from here on (55P03; the caller tries again), so the order in which others lock
+        // them, the view first, cannot end in a circle.
         const pg::Rows rows = pg::execute("SELECT q.newest = g.generation, q.serving = g.generation, v.oid, t.oid,"
                                           "       g.phase IN ('rebuilding', 'live')"
                                           "  FROM readmodel_catalog.query q"
@@ -66,7 +78,7 @@ void show_generation(const ShownGeneration &shown)
     const Oid view = shown.view;
     if (!OidIsValid(view))
         return;
-    // Not waiting for the view's readers, so that no other reader queues behind us.
+    // Not waiting for the view's readers, behind whom other readers would queue.
     if (pg::try_lock(view, AccessExclusiveLock) != pg::LockAttempt::locked)
         throw view_is_read(view, "A reader holds it. The takeover is tried again.");
     const bool recreate = pg::call([&] { return get_atttype(view, 1); }) != type_oid(shown.key_type);

@@ -7,9 +7,13 @@ namespace query
 {
 
 // The rest of a rebuild: makes the generation live and, where it is the newest, the serving one: view, serving generation and
-// phase change in this transaction. Waits for nobody: throws 55P03 when a reader of the view or a
-// define_query is in the way.
-void take_over(const Generation &generation);
+// phase change in this transaction. Waits for nobody but the view's readers, and for these no longer than patience_ms: throws 55P03
+// when they or a define_query are in the way.
+void take_over(const Generation &generation, int patience_ms);
+
+// How long the next try at a takeover may wait for the view's readers, behind whom others then wait: not at all, as a rule. Where there
+// never is a moment without a reader, a little, and seldom: the tries are to be ten such waits apart.
+int takeover_patience_ms(int tries);
 
 // What the view has to know of the generation that it is to show.
 struct ShownGeneration

@@ -219,18 +219,19 @@ void CatchUp::raise_failures()
                           : "Everything before that event is applied. Call it again.");
 }
 
-// The takeover waits for nobody: a reader of the view, or a worker that is at the same takeover, makes it fail.
+// A reader of the view, or a worker that is at the same takeover, makes it fail.
 void CatchUp::take_over(const Member &member)
 {
     const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings::lock_timeout);
-    for (;;)
+    for (int tries = 0;; tries++)
     {
-        const std::optional<pg::PgError> error = pg::attempt(false,
-                                                             [&]
-                                                             {
-                                                                 const pg::FreshSnapshot snapshot;
-                                                                 query::take_over(member.generation);
-                                                             });
+        const std::optional<pg::PgError> error =
+            pg::attempt(false,
+                        [&]
+                        {
+                            const pg::FreshSnapshot snapshot;
+                            query::take_over(member.generation, query::takeover_patience_ms(tries));
+                        });
         if (!error)
             return;
         if (error->sqlstate() != ERRCODE_LOCK_NOT_AVAILABLE || GetCurrentTimestamp() >= deadline)

@@ -41,11 +41,13 @@ struct Member
     std::optional<query::FoldStop> stop; // why it stands still since the last page
     std::string digest;                  // of the event that the updater failed on, for the log
     std::string
-        takeover_error;    // why the last attempt at its takeover failed; empty: it did not, or a reader is in the way
-    bool failed = false;   // its failure is recorded with the next commit
-    bool flushing = false; // its checkpoint is moved with the next commit
-    bool reached = false;  // its target, as of what is committed
-    MaybePosition target;  // empty: only "nothing more to apply" ends the catch-up
+        takeover_error;     // why the last attempt at its takeover failed; empty: it did not, or a reader is in the way
+    int takeover_tries = 0; // that met a reader of the view, one after the other
+    TimestampTz takeover_at = 0; // no try until then
+    bool failed = false;         // its failure is recorded with the next commit
+    bool flushing = false;       // its checkpoint is moved with the next commit
+    bool reached = false;        // its target, as of what is committed
+    MaybePosition target;        // empty: only "nothing more to apply" ends the catch-up
     Rate rate;
     int64 applied = 0; // events, committed by this lane
 };

@@ -29,6 +29,9 @@ constexpr std::int64_t backlog_flush_us = 500'000;
 constexpr std::int64_t longest_backlog_flush_us = 5'000'000;
 constexpr int backlog_flush_share = 5;
 
+// A takeover that has waited for the view's readers, and others behind it, leaves them in peace for that many times as long.
+constexpr long takeover_rest = 10;
+
 // While there is no source or no query at all.
 constexpr long look_for_sources_ms = 2000;
 
@@ -400,6 +403,7 @@ bool TailWorker::take_over_failed(Member &member, const pg::Failure &error)
     if (query::is_transient(error.code()))
     {
         member.takeover_error.clear();
+        member.takeover_at = in_ms(takeover_rest * query::takeover_patience_ms(member.takeover_tries++));
         return false;
     }
     if (member.takeover_error != error.text())
@@ -417,6 +421,8 @@ bool TailWorker::take_over_failed(Member &member, const pg::Failure &error)
 // False: a reader of the view is in the way; try again soon.
 bool TailWorker::take_over(Member &member)
 {
+    if (GetCurrentTimestamp() < member.takeover_at)
+        return false;
     try
     {
         {
@@ -434,7 +440,7 @@ bool TailWorker::take_over(Member &member)
         FAULT_POINT(before_takeover);
         {
             const pg::FreshSnapshot snapshot;
-            query::take_over(member.generation);
+            query::take_over(member.generation, query::takeover_patience_ms(member.takeover_tries));
         }
         FAULT_POINT(before_takeover_commit);
         transaction.commit();
@@ -445,6 +451,7 @@ bool TailWorker::take_over(Member &member)
         return take_over_failed(member, error);
     }
     member.takeover_error.clear();
+    member.takeover_tries = 0;
     member.generation.phase = query::Phase::live;
     member.generation.serving |= member.generation.newest;
     pg::log(LOG, "query " + pg::shown(member.generation.query_name) + " is ready, generation " +

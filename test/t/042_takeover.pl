@@ -1,13 +1,17 @@
 # What a takeover carries over to the new generation's table of states: indexes, privileges, comments, storage options, and
-# statistics; whether the rebuild had a lane of its own, was split, ran in the tail, or in a session.
+# statistics; whether the rebuild had a lane of its own, was split, ran in the tail, or in a session. And how it gets along with the
+# readers of the view.
 #
 # Guards query::prepare_takeover. Seen to fail without carry_over_indexes, carry_over_storage, carry_over_privileges or the ANALYZE, with an
-# error of one index stopping the takeover, and with the preparation left out in the tail or in catch_up.
+# error of one index stopping the takeover, and with the preparation left out in the tail or in catch_up; and query::takeover_patience_ms, seen to fail
+# without any patience.
 use strict;
 use warnings;
+use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use ReadModelCluster;
+use Time::HiRes;
 
 my $node = new_server('takeover', 'readmodel.batch_size = 10', 'max_worker_processes = 12', 'autovacuum = off');
 make_shop($node, 'postgres');
@@ -117,6 +121,42 @@ wait_ready($node, 'postgres', 'an index that cannot be made does not hold up the
 is(properties(state_table($generation)), $wanted, '.. all the others are carried over');
 like(slurp_file($node->logfile, $log), qr/WARNING:  index "a_unique" of query "orders" could not be carried over to generation $generation/,
     '.. and the log says which one is not');
+
+# --- the readers of the view ---
+
+# A reader who stays is not waited for: others read meanwhile, at once, and get the old generation; then it takes over.
+my $before = $generation;
+my $reader = $node->background_psql('postgres');
+$reader->query_safe('BEGIN; SELECT count(*) FROM readmodel.orders');
+$generation = define('6');
+wait_until($node, 'postgres', "position = (SELECT max(position) FROM public.events)
+    FROM readmodel.generations('orders') WHERE generation = $generation", 'the new generation is built');
+my $slowest = 0;
+for (1 .. 60)
+{
+    my $began = Time::HiRes::time();
+    $node->safe_psql('postgres', q{SET statement_timeout = '3 s'; SELECT count(*) FROM readmodel.orders});
+    my $took = Time::HiRes::time() - $began;
+    $slowest = $took if $took > $slowest;
+}
+note(sprintf 'the slowest reader took %.0f ms', 1000 * $slowest);
+is($node->safe_psql('postgres', 'SELECT serving FROM readmodel_catalog.query'), $before, 'a reader who stays keeps the old generation serving');
+$reader->query_safe('COMMIT');
+$reader->quit;
+wait_ready($node, 'postgres', '.. and when he has gone, the new one takes over');
+
+# There is never a moment without a reader.
+my $script = $node->basedir . '/read.pgbench';
+append_to_file($script, "BEGIN;\nSELECT count(*) FROM readmodel.orders;\n\\sleep 30 ms\nCOMMIT;\n");
+my $output = '';
+my $readers = IPC::Run::start([ $node->installed_command('pgbench'), '-n', '-h', $node->host, '-p', $node->port, '-c', 6, '-j', 2,
+    '-T', 600, '-f', $script, 'postgres' ], '<', \undef, '>&', \$output);
+wait_until($node, 'postgres', q{count(*) >= 3 FROM pg_locks WHERE relation = 'readmodel.orders'::regclass AND granted}, 'readers overlap');
+$generation = define('7');
+wait_until($node, 'postgres', "serving = $generation FROM readmodel_catalog.query", 'readers who overlap do not keep it out for ever');
+$readers->signal('TERM');
+$readers->finish;
+unlike($output, qr/ERROR/, '.. and none of them met an error');
 
 $node->stop;
 done_testing();
