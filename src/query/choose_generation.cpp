@@ -42,7 +42,6 @@ void require_definition(const QueryRow &query, const KnownGeneration &generation
 void build_again(const QueryRow &query, const KnownGenerations &known, const KnownGeneration &generation,
                  const Definition &definition)
 {
-    require_key_can_change(query.view, query.name, definition.key_type);
     const int32 number = known.all().back().number + 1;
     build_generation(query, number, definition, generation.hash);
     pg::log(NOTICE, called(query, generation.number) + " has no states any more, it is built again as generation " +
@@ -74,6 +73,7 @@ void activate_generation(const QueryRow &query, const KnownGenerations &known, c
     }
     const Definition definition = load_definition(query, generation.number);
     require_definition(query, generation, definition);
+    require_key_can_change(query.view, query.name, definition.key_type);
     if (!generation.has_states())
     {
         build_again(query, known, generation, definition);
@@ -86,7 +86,6 @@ void activate_generation(const QueryRow &query, const KnownGenerations &known, c
         show_live(query, generation, definition);
         return;
     }
-    require_key_can_change(query.view, query.name, definition.key_type);
     set_newest(query, generation.number);
     if (generation.phase == Phase::gated)
         set_phase(query, generation, Phase::rebuilding);

@@ -159,10 +159,10 @@ void tell_known(const QueryRow &query, const KnownGeneration &known)
                     "To make it the newest: " +
                     activate);
     else if (known.phase == Phase::rejected)
-        pg::log(NOTICE, message + ", which was rejected at " + known.ended_at, {},
+        pg::log(NOTICE, message + ", which was rejected", "It was rejected at " + known.ended_at + ".",
                 newest + " To build this one after all: " + activate);
     else
-        pg::log(NOTICE, message + ", whose states were dropped at " + known.ended_at, {},
+        pg::log(NOTICE, message + ", whose states were dropped", "They were dropped at " + known.ended_at + ".",
                 newest + " To build this one again: " + activate);
 }
 

@@ -127,6 +127,24 @@ TEST(ReadinessRule, APauseIsToldWhateverElseIsMissing)
     EXPECT_EQ(decide(facts).status, Status::failed);
 }
 
+TEST(ReadinessRule, TheGateIsToldWithWhatWaitsThereAndSinceWhen)
+{
+    ReadinessFacts facts;
+    facts.gate = GateFacts{3, "2024-05-06 07:08:09+00", "0123456789abcdef0123456789abcdef"};
+    EXPECT_EQ(decide(facts).status, Status::gated);
+    EXPECT_EQ(decide(facts).reason,
+              "operator: generation 3 waits for readmodel.approve() since 2024-05-06 07:08:09+00, "
+              "definition 0123456789ab..");
+    // A standby tells it, too: it stands in the catalog.
+    facts.standby = true;
+    facts.source_readable = false;
+    EXPECT_EQ(decide(facts).status, Status::gated);
+    facts.paused = true;
+    EXPECT_EQ(decide(facts).status, Status::paused);
+    facts.failure = FailureFacts{"definition_changed", std::nullopt, ""};
+    EXPECT_EQ(decide(facts).status, Status::failed);
+}
+
 TEST(ReadinessRule, WithoutAMoverTheReasonNamesTheSetting)
 {
     struct Case
