@@ -29,10 +29,12 @@ std::vector<const Generation *> beyond_kept(const std::vector<Generation> &gener
             beyond.push_back(found[i]);
     }
     for (const Generation &generation : generations)
+    {
+        const bool unfinished = generation.phase == Phase::rebuilding || generation.phase == Phase::gated;
         if (const auto later = in_force.find(generation.query_id);
-            later != in_force.end() && generation.phase == Phase::rebuilding && generation.failed &&
-            generation.number < later->second)
+            later != in_force.end() && unfinished && generation.failed && generation.number < later->second)
             beyond.push_back(&generation);
+    }
     return beyond;
 }
 

@@ -12,13 +12,13 @@ use Test::More;
 use ReadModelCluster;
 
 my $node = new_server('choose', 'readmodel.batch_size = 50', 'readmodel.rebuild_rate_limit = 3000', 'max_worker_processes = 12',
-    "readmodel.lock_timeout = '500ms'");
+    "readmodel.lock_timeout = '500ms'", "readmodel.flush_interval = '100ms'");
 make_shop($node, 'postgres');
 append_orders($node, 'postgres', 5000);
 
 my $script = $node->basedir . '/append.pgbench';
 append_to_file($script, q{
-\set customer random(1, 20)
+\set customer random(0, 19)
 INSERT INTO public.events (stream_id, type, data) VALUES ('customer ' || :customer, 'OrderPlaced', jsonb_build_object('amount', :customer));
 });
 my $output = '';
@@ -81,6 +81,8 @@ is(now('generation, rebuild_started_at, rebuild_finished_at', 'other'), $before,
 is(phases('orders'), '1 live, 2 live', 'the rebuilt one has taken over, the old one is kept');
 
 # --- a rebuild is cancelled
+$node->safe_psql('postgres', $_) foreach 'ALTER SYSTEM SET readmodel.rebuild_rate_limit = 300', 'SELECT pg_reload_conf()';
+wait_until($node, 'postgres', q{current_setting('readmodel.rebuild_rate_limit') = '300'}, 'rebuilds are slow');
 define('orders', '{"version": "3"}');
 is_now('orders', q{generation = 3 AND status = 'rebuilding' AND position > 0}, 'another rebuild is under way');
 my $states = $node->safe_psql('postgres', q{SELECT readmodel.state_table('orders', 3)});
@@ -92,11 +94,13 @@ is(define('orders', '{"version": "3"}'), 3, 'it is remembered');
 is(now('generation', 'orders'), 2, 'and not begun anew');
 wait_until($node, 'postgres', q{count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'pg_readmodel rebuild'}, 'the rebuild worker ends');
 
+$node->safe_psql('postgres', $_) foreach 'ALTER SYSTEM RESET readmodel.rebuild_rate_limit', 'SELECT pg_reload_conf()';
+
 # --- back and forth, while others read
 my $reader = $node->background_psql('postgres', on_error_die => 1);
 $reader->query_safe('BEGIN; SELECT count(*) FROM readmodel.orders');
-my $activate = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') . " application_name=activate" ], '<',
-    \q{SELECT readmodel.activate('orders', 1)}, '>&', \my $refused);
+my $activate = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') . ' application_name=activate',
+    '-c', q{SELECT readmodel.activate('orders', 1)} ], '<', \undef, '>&', \my $refused);
 wait_until($node, 'postgres', q{count(*) > 0 FROM pg_stat_activity WHERE application_name = 'activate' AND state = 'active'},
     'activate waits for a reader');
 is($node->safe_psql('postgres', q{SET lock_timeout = '100ms'; SELECT count(*) FROM readmodel.orders}), 20, 'other readers do not wait behind it');
@@ -170,6 +174,14 @@ is_now('other', q{status = 'ready' AND generation = 2}, 'with the updater put ba
 is_now($_, q{status = 'ready'}, "$_, too") foreach 'orders', 'third';
 is(define('orders', '{"keep_generations": 0}'), 5, 'a generation that was built again has its definition');
 
+# What lost its updater before it was built goes when a later one has taken over.
+foreach my $name ('orders', 'third')
+{
+    my $failed = "count(*) FILTER (WHERE status = 'failed') FROM readmodel.generations('$name')";
+    is($node->safe_psql('postgres', "SELECT $failed"), 1, "$name: one has lost its updater");
+    $node->safe_psql('postgres', "SET client_min_messages = warning; SELECT readmodel.rebuild('$name')");
+    wait_until($node, 'postgres', "0 = $failed", "$name: it goes");
+}
 $appends->signal('TERM');
 $appends->finish;
 query_equals_oracle($node, 'postgres', $_) foreach 'orders', 'other', 'third';
