@@ -178,7 +178,7 @@ void tell_of_unmapped(int32 source_id, const fold::Spec &spec)
         tell("$event.occurredAt", "occurred_at");
 }
 
-void define_by_spec(Datum given, int32 source_id, Definition &definition)
+void define_by_spec(Datum given, const std::optional<int32> &source_id, Definition &definition)
 {
     if (GetDatabaseEncoding() != PG_UTF8)
         throw pg::Error(ERRCODE_FEATURE_NOT_SUPPORTED, "declarative updaters need a database with encoding UTF8")
@@ -193,7 +193,8 @@ void define_by_spec(Datum given, int32 source_id, Definition &definition)
         }));
     const fold::Spec spec = parse_spec(*definition.spec);
     definition.event_types = spec.event_types();
-    tell_of_unmapped(source_id, spec);
+    if (source_id)
+        tell_of_unmapped(*source_id, spec);
 }
 
 } // namespace
@@ -252,6 +253,26 @@ CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceL
     definition.version = checked.options.version;
     checked.hash = definition_hash(source.id, definition);
     return checked;
+}
+
+Definition check_definition_alone(const DefinitionArguments &arguments)
+{
+    Definition definition;
+    const pg::AsUser pinned(GetUserId(), false);
+    for (const auto &[setting, value] : pg::pinned_settings())
+        pg::set_local(setting, value);
+    definition.search_path = pg::captured_search_path();
+    if (arguments.spec)
+    {
+        refuse_function_arguments(arguments);
+        define_by_spec(*arguments.spec, std::nullopt, definition);
+    }
+    else
+    {
+        require_function_arguments(arguments);
+        define_by_function(arguments, definition);
+    }
+    return definition;
 }
 
 } // namespace query

@@ -43,4 +43,7 @@ void check_updater(Oid updater);
 // Checks everything that needs no query's name, as the current user and under his search_path.
 CheckedDefinition check_definition(const DefinitionArguments &arguments, SourceLock lock);
 
+// The same of a definition that has no source and no options.
+Definition check_definition_alone(const DefinitionArguments &arguments);
+
 } // namespace query

@@ -14,15 +14,34 @@ namespace query
 using source::MaybePosition;
 using source::Position;
 
-// Which instances a lane folds.
+// Instances that are named one by one, by the bytes of their ids.
+struct ChosenInstances
+{
+    std::set<std::string, std::less<>> ids;
+    bool collecting = false; // whatever an event names is added
+
+    bool owns(std::string_view id)
+    {
+        if (collecting)
+            ids.emplace(id);
+        return collecting || ids.contains(id);
+    }
+};
+
+// Which instances a lane folds, or a replay.
 struct InstanceShare
 {
     int number = 0;
     int count = 1;
+    ChosenInstances *chosen = nullptr; // with count = 0: these, and no others
+
+    static InstanceShare only(ChosenInstances &chosen) { return {0, 0, &chosen}; }
 
     // By the id's bytes; the same in every process of a server, and of others with the same byte order.
     bool owns(std::string_view id) const
     {
+        if (count == 0)
+            return chosen->owns(id);
         return count == 1 ||
                hash_bytes_extended(reinterpret_cast<const unsigned char *>(id.data()), static_cast<int>(id.size()), 0) %
                        static_cast<uint64>(count) ==
@@ -40,7 +59,7 @@ struct Share
     Position up_to = 0;
     bool finished = false;
 
-    InstanceShare instances() const { return {number, count}; }
+    InstanceShare instances() const { return {number, count, nullptr}; }
 };
 
 struct CheckpointMove;

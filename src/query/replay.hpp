@@ -1,0 +1,111 @@
+// Folding afresh: a generation's definition over the events of its source, in memory, from the first event on.
+//
+// Nothing is read from the tables of states and aliases, and nothing is written. The user's code runs as in a worker: as the query's
+// owner in a security-restricted context, with the captured surroundings, inside a read-only subtransaction. The share says which
+// instances are kept; the aliases of all of them are (query/share.hpp).
+//
+//     LogReplay replay(generation, source, share, dead_letters, most_bytes);
+//     if (!replay.run(checkpoint)) ..                // too many instances for the memory: take smaller shares
+//     replay.states().each_existing(..)
+#pragma once
+
+#include "query/page_updater.hpp"
+
+namespace query
+{
+
+class Replay
+{
+public:
+    // An event that could not be folded. Everything before it is, of the event itself nothing.
+    struct Failure
+    {
+        Position position;
+        pg::PgError error;
+        bool lasting; // another try would meet it again: with on_error = skip, workers pass over such an event
+    };
+    // Told of each event (its index in the page) that concerned an instance of the share, with those instances, once it is applied.
+    using Seen = std::function<void(std::size_t index, std::span<StateCache::Entry *const> entries)>;
+
+    // `limited`: readmodel.updater_timeout holds.
+    Replay(const Generation &generation, InstanceShare share, bool limited);
+    Replay(const Replay &) = delete;
+    Replay &operator=(const Replay &) = delete;
+
+    // Folds the events of the page after `cursor`. With `seen` one by one, which is slower.
+    std::optional<Failure> fold(const source::EventPage &page, const MaybePosition &cursor, const Seen &seen = {});
+
+    // Finds only which instances the events name: for a share that collects them.
+    std::optional<Failure> find(const source::EventPage &page);
+
+    StateCache &states() { return cache; }
+    const PageUpdater &aliases() const { return *updater; }
+    std::size_t bytes() const { return cache.bytes() + updater->bytes(); }
+
+    // The updater's catalog row is compared with what accept_updater() saw.
+    void accept_updater() { updater->accept(); }
+    bool updater_unchanged() const { return updater->unchanged(); }
+
+private:
+    template <class F>
+    std::optional<pg::PgError> guarded(F &&body);
+    Failure failure_at(Position position, pg::PgError error);
+    std::optional<Failure> fold_page(const source::EventPage &page, const MaybePosition &cursor);
+    std::optional<Failure> fold_singly(const source::EventPage &page, const MaybePosition &cursor, const Seen &seen);
+
+    const Generation &generation;
+    StateCache cache;
+    std::unique_ptr<PageUpdater> updater;
+    SharedWork work;
+    source::PageContent single;
+    bool limited;
+    bool timed_out = false; // the last error was the limit's
+};
+
+// Throws the failure's error with the event's position in its context.
+[[noreturn]] void raise_failure(const Replay::Failure &failure);
+
+// A replay of a source's log.
+class LogReplay
+{
+public:
+    // True: the event is left out, and the replay goes on behind it. False: its error is raised.
+    using OnFailure = std::function<bool(const Replay::Failure &)>;
+    // An event that concerned an instance of the share, once it is applied.
+    using Seen = std::function<void(const EventValues &event, std::span<StateCache::Entry *const> entries)>;
+
+    // `left_out`: the positions of events that are passed over. `most_bytes`: what may be held in memory; 0: there is no limit.
+    LogReplay(const Generation &generation, const source::EventSource &source, InstanceShare share,
+              std::set<Position> left_out, std::size_t most_bytes = 0);
+
+    // Goes on to `up_to` under the active snapshot; with nothing, it does nothing. Needs an SPI connection. False: it would hold more
+    // than it may, and is of no further use. Throws if the updater was replaced meanwhile.
+    bool run(const MaybePosition &up_to, const OnFailure &on_failure, const Seen &seen = {});
+
+    Replay &fold() { return replay; }
+    StateCache &states() { return replay.states(); }
+
+private:
+    const source::EventPage &without_left_out(const source::EventPage &page);
+
+    const Generation &generation;
+    Replay replay;
+    source::EventReader reader;
+    std::set<Position> left_out;
+    std::size_t most_bytes;
+    MaybePosition cursor;
+    source::PageContent kept;
+    std::optional<source::EventPage> kept_page;
+};
+
+// Whether the instances of the generation can be folded apart from each other: not where a state decides about aliases.
+bool divisible(const Generation &generation);
+
+// The shares into which to divide all instances of a generation, so that each should fit into readmodel.state_cache.
+std::vector<InstanceShare> shares_of_all(const Generation &generation);
+// Two halves of a share.
+std::array<InstanceShare, 2> halves(const InstanceShare &share);
+// The most that a replay should hold in memory; 0: no limit, since its instances cannot be divided.
+std::size_t most_replay_bytes(const Generation &generation, const InstanceShare &share);
+
+} // namespace query
