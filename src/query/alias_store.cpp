@@ -138,6 +138,15 @@ std::optional<std::string_view> AliasStore::find(std::string_view alias) const
     return at->second.instance;
 }
 
+std::vector<std::string> AliasStore::of(std::string_view instance) const
+{
+    std::vector<std::string> names;
+    for (const auto &[name, alias] : aliases)
+        if (valid(alias) && alias.instance == instance)
+            names.push_back(name);
+    return names;
+}
+
 void AliasStore::remember(std::string_view name, std::string_view instance)
 {
     const auto [at, made] = aliases.try_emplace(std::string(name));

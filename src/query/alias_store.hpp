@@ -22,6 +22,8 @@ public:
 
     // The instance that an alias stands for; empty: it stands for none. Known ones only.
     std::optional<std::string_view> find(std::string_view alias) const;
+    // The aliases that stand for an instance. Known ones only.
+    std::vector<std::string> of(std::string_view instance) const;
     void remember(std::string_view alias, std::string_view instance);
     void forget_aliases_of(std::string_view instance);
 

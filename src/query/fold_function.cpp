@@ -17,10 +17,10 @@ namespace
 
 void refuse_event [[noreturn]] (int number, const char *what)
 {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                    errmsg("event %d of argument \"events\" %s", number, what),
-                    errhint("An event is an object with the members \"type\", \"data\", \"metadata\", \"position\", "
-                            "\"stream\" and \"occurredAt\"; only \"type\" is needed.")));
+    ereport(ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("event %d of argument \"events\" %s", number, what),
+             errhint("An event is an object with the members \"type\", \"data\", \"metadata\", \"position\", "
+                     "\"stream\" and \"occurredAt\"; only \"type\" is needed.")));
     pg_unreachable();
 }
 

@@ -40,10 +40,10 @@ Serving serving_generation(const QueryRow &own)
         if (row && subject.generation.id == row->id)
             found = std::move(subject);
     if (!found)
-        throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
-                        "query " + pg::shown(own.name) + " was changed concurrently")
+        throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "query " + pg::shown(own.name) + " was changed concurrently")
             .hint("Run the transaction again.");
     lock_for_replay(*found, AccessShareLock);
+    require_not_rewritten(*found);
     if (const std::optional<pg::Error> fault = replay_fault(*found))
         throw pg::Error(*fault);
     const Standing standing = standing_of(server_facts(), *query, *row);
@@ -54,7 +54,8 @@ Serving serving_generation(const QueryRow &own)
 LogReplay::OnFailure as_workers_do(const Generation &generation)
 {
     const bool skip = generation.options.skip_errors;
-    return [skip](const Replay::Failure &failure) { return skip && failure.lasting; };
+    return [skip](const Replay::Failure &failure)
+    { return skip && failure.lasting ? LogReplay::After::leave_out : LogReplay::After::raise; };
 }
 
 InstanceShare share_of(const Generation &generation, ChosenInstances &chosen)
@@ -129,7 +130,7 @@ bool verify_share(FunctionCallInfo fcinfo, const Serving &serving, const Instanc
 {
     LogReplay replay(serving.generation(), serving.subject.source, share, serving.dead_letters,
                      most_replay_bytes(serving.generation(), share));
-    if (!replay.run(serving.checkpoint, as_workers_do(serving.generation())))
+    if (replay.run(serving.checkpoint, as_workers_do(serving.generation())) == LogReplay::End::too_large)
         return false;
     Differences differences(fcinfo, serving, replay.states());
     StoredStates stored(serving.generation());

@@ -52,6 +52,9 @@ public:
     virtual void forget() {}
     virtual bool dirty() const { return false; }
     virtual std::size_t bytes() const { return 0; }
+    // Of a fold that has everything in memory: the aliases of an instance, and the instance of an alias.
+    virtual std::vector<std::string> aliases_of(std::string_view) const { return {}; }
+    virtual std::optional<std::string> instance_of(const std::string &) const { return std::nullopt; }
 
     // The updater as it stands now is the one that the generation was defined with (its definition hash was compared).
     virtual void accept() {}

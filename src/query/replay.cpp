@@ -33,16 +33,23 @@ source::EventPage page_of(source::PageContent &content, bool exhausted)
     return {content, pg::Rows(nullptr, 0), exhausted};
 }
 
+int updater_timeout(const LaneOptions &options)
+{
+    if (!options.updater_timeout_ms)
+        return settings::updater_timeout;
+    return static_cast<int>(std::clamp<int64>(*options.updater_timeout_ms, 1, INT_MAX));
+}
+
 // Shares of more than this are not divided further: it is single states that are large then.
 constexpr int most_shares = 4096;
 
 } // namespace
 
-Replay::Replay(const Generation &generation_, InstanceShare share, bool limited_)
+Replay::Replay(const Generation &generation_, InstanceShare share, bool limited)
     : generation(generation_),
       cache(generation_.definition.spec ? StateForm::trees : StateForm::documents),
       updater(make_updater(generation_, cache, share)),
-      limited(limited_)
+      limit(limited ? updater_timeout(generation_.options) : 0)
 {
 }
 
@@ -54,22 +61,19 @@ std::optional<pg::PgError> Replay::guarded(F &&body)
                                                    {
                                                        const pg::AsUser owner(generation.owner, true);
                                                        pg::pin_surroundings(generation.definition.search_path);
-                                                       const pg::ProgressWatch watch(
-                                                           limited ? settings::updater_timeout : 0);
+                                                       const pg::ProgressWatch watch(limit);
                                                        body();
                                                    });
     if (error)
         updater->recover();
     timed_out = false;
-    if (error && limited && settings::updater_timeout > 0 && error->sqlstate() == ERRCODE_QUERY_CANCELED && pg::ProgressWatch::expired())
+    if (error && limit > 0 && error->sqlstate() == ERRCODE_QUERY_CANCELED && pg::ProgressWatch::expired())
     {
         timed_out = true;
         auto [context, data] = error->release();
         data->message = MemoryContextStrdup(
             context,
-            ("the updater ran longer than readmodel.updater_timeout (" + std::to_string(settings::updater_timeout) +
-             " ms) for one event")
-                .c_str());
+            ("the updater ran longer than updater_timeout (" + std::to_string(limit) + " ms) for one event").c_str());
         error = pg::PgError(context, data);
     }
     return error;
@@ -165,8 +169,8 @@ void raise_failure(const Replay::Failure &failure)
     pg::PgError error(failure.error);
     auto [context, data] = error.release();
     const std::string before = data->context ? std::string(data->context) + "\n" : "";
-    data->context = MemoryContextStrdup(
-        context, (before + "event at position " + std::to_string(failure.position)).c_str());
+    data->context =
+        MemoryContextStrdup(context, (before + "event at position " + std::to_string(failure.position)).c_str());
     throw pg::PgError(context, data);
 }
 
@@ -196,10 +200,10 @@ const source::EventPage &LogReplay::without_left_out(const source::EventPage &pa
     return *kept_page;
 }
 
-bool LogReplay::run(const MaybePosition &up_to, const OnFailure &on_failure, const Seen &seen)
+LogReplay::End LogReplay::run(const MaybePosition &up_to, const OnFailure &on_failure, const Seen &seen)
 {
     if (!up_to)
-        return true;
+        return End::reached;
     for (bool more = true; more;)
     {
         pg::check_for_interrupts();
@@ -215,21 +219,27 @@ bool LogReplay::run(const MaybePosition &up_to, const OnFailure &on_failure, con
             MaybePosition after = cursor;
             while (const std::optional<Replay::Failure> failure = replay.fold(events, after, seen_in_page))
             {
-                if (!on_failure(*failure))
+                const After then = on_failure ? on_failure(*failure) : After::raise;
+                if (then == After::raise)
                     raise_failure(*failure);
+                if (then == After::stop)
+                {
+                    page.free();
+                    return End::stopped;
+                }
                 after = failure->position;
             }
             cursor = page.last();
         }
         page.free();
         if (most_bytes > 0 && replay.states().bytes() > most_bytes)
-            return false;
+            return End::too_large;
     }
     if (!replay.updater_unchanged())
         throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
                         "the updater of query " + pg::shown(generation.query_name) + " was changed concurrently")
             .hint("Try the transaction again.");
-    return true;
+    return End::reached;
 }
 
 bool divisible(const Generation &generation)

@@ -5,8 +5,8 @@
 // instances are kept; the aliases of all of them are (query/share.hpp).
 //
 //     LogReplay replay(generation, source, share, dead_letters, most_bytes);
-//     if (!replay.run(checkpoint)) ..                // too many instances for the memory: take smaller shares
-//     replay.states().each_existing(..)
+//     if (replay.run(checkpoint) == LogReplay::End::too_large) ..  // too many instances for the memory: take smaller shares
+//     for (const StateCache::Entry *entry : replay.states().dirty_entries()) ..
 #pragma once
 
 #include "query/page_updater.hpp"
@@ -27,7 +27,7 @@ public:
     // Told of each event (its index in the page) that concerned an instance of the share, with those instances, once it is applied.
     using Seen = std::function<void(std::size_t index, std::span<StateCache::Entry *const> entries)>;
 
-    // `limited`: readmodel.updater_timeout holds.
+    // `limited`: updater_timeout holds.
     Replay(const Generation &generation, InstanceShare share, bool limited);
     Replay(const Replay &) = delete;
     Replay &operator=(const Replay &) = delete;
@@ -39,8 +39,8 @@ public:
     std::optional<Failure> find(const source::EventPage &page);
 
     StateCache &states() { return cache; }
-    const PageUpdater &aliases() const { return *updater; }
-    std::size_t bytes() const { return cache.bytes() + updater->bytes(); }
+    // Its aliases, all of them in memory. Nobody but the writer of a whole table of aliases may have them written.
+    PageUpdater &aliases() { return *updater; }
 
     // The updater's catalog row is compared with what accept_updater() saw.
     void accept_updater() { updater->accept(); }
@@ -58,7 +58,7 @@ private:
     std::unique_ptr<PageUpdater> updater;
     SharedWork work;
     source::PageContent single;
-    bool limited;
+    int limit;              // ms for one event; 0: none
     bool timed_out = false; // the last error was the limit's
 };
 
@@ -69,8 +69,14 @@ private:
 class LogReplay
 {
 public:
-    // True: the event is left out, and the replay goes on behind it. False: its error is raised.
-    using OnFailure = std::function<bool(const Replay::Failure &)>;
+    // What becomes of an event that could not be folded.
+    enum class After
+    {
+        raise,     // its error is raised
+        leave_out, // the replay goes on behind it
+        stop,      // the replay is of no further use
+    };
+    using OnFailure = std::function<After(const Replay::Failure &)>;
     // An event that concerned an instance of the share, once it is applied.
     using Seen = std::function<void(const EventValues &event, std::span<StateCache::Entry *const> entries)>;
 
@@ -78,9 +84,18 @@ public:
     LogReplay(const Generation &generation, const source::EventSource &source, InstanceShare share,
               std::set<Position> left_out, std::size_t most_bytes = 0);
 
-    // Goes on to `up_to` under the active snapshot; with nothing, it does nothing. Needs an SPI connection. False: it would hold more
-    // than it may, and is of no further use. Throws if the updater was replaced meanwhile.
-    bool run(const MaybePosition &up_to, const OnFailure &on_failure, const Seen &seen = {});
+    // Further ones, behind what was reached.
+    void leave_out(std::set<Position> positions) { left_out.merge(positions); }
+
+    enum class End
+    {
+        reached,
+        stopped,
+        too_large, // it would hold more than it may, and is of no further use
+    };
+    // Goes on to `up_to` under the active snapshot; with nothing, it does nothing. Needs an SPI connection. Without `on_failure` an
+    // event's error is raised. Throws if the updater was replaced meanwhile.
+    End run(const MaybePosition &up_to, const OnFailure &on_failure = {}, const Seen &seen = {});
 
     Replay &fold() { return replay; }
     StateCache &states() { return replay.states(); }

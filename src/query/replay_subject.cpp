@@ -42,30 +42,35 @@ std::vector<ReplaySubject> replay_subjects(const QueryRow &query)
         throw pg::Error(*fault);
     std::vector<ReplaySubject> subjects;
     for (Generation &generation : load_generations())
-        if (generation.query_id == query.id && (generation.phase == Phase::live || generation.phase == Phase::rebuilding))
+        if (generation.query_id == query.id &&
+            (generation.phase == Phase::live || generation.phase == Phase::rebuilding))
             subjects.push_back({std::move(generation), *source});
     return subjects;
 }
 
 void lock_for_replay(const ReplaySubject &subject, LOCKMODE states)
 {
-    for (const Oid table : pg::lock_with_inheritors(subject.source.events, AccessShareLock))
-        require_same_file(table);
+    (void)pg::lock_with_inheritors(subject.source.events, AccessShareLock);
     for (const Oid table : {subject.generation.state_table, subject.generation.alias_table})
         if (OidIsValid(table))
-        {
             pg::call([&] { LockRelationOid(table, states); });
-            require_same_file(table);
-        }
+}
+
+void require_not_rewritten(const ReplaySubject &subject)
+{
+    std::vector<Oid> tables = pg::inheritors(subject.source.events);
+    tables.push_back(subject.generation.state_table);
+    for (const Oid table : tables)
+        require_same_file(table);
 }
 
 std::optional<pg::Error> replay_fault(const ReplaySubject &subject)
 {
     const Generation &generation = subject.generation;
     if (!generation.shares.empty())
-        return pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                         "generation " + std::to_string(generation.number) + " of query " +
-                             pg::shown(generation.query_name) + " is being rebuilt by several lanes")
+        return pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "generation " + std::to_string(generation.number) +
+                                                                       " of query " + pg::shown(generation.query_name) +
+                                                                       " is being rebuilt by several lanes")
             .detail("Until they are done its states are as of no one position.")
             .hint("Call it again when they are: readmodel.status() shows how far they are.");
     if (const std::optional<pg::Error> fault = check_generation(generation, subject.source))
@@ -81,9 +86,8 @@ std::optional<pg::Error> replay_fault(const ReplaySubject &subject)
 
 std::set<Position> dead_letters_of(int32 generation_id)
 {
-    const pg::Rows rows =
-        pg::execute("SELECT position FROM readmodel_catalog.dead_letter WHERE generation_id = $1",
-                    pg::Args().integer(generation_id), true);
+    const pg::Rows rows = pg::execute("SELECT position FROM readmodel_catalog.dead_letter WHERE generation_id = $1",
+                                      pg::Args().integer(generation_id), true);
     std::set<Position> positions;
     for (uint64 row = 0; row < rows.size(); row++)
         positions.insert(*rows.bigint(row, 1));
@@ -119,9 +123,7 @@ std::string id_in(const pg::Rows &rows, uint64 row, KeyType type)
 {
     const Datum id = rows.get(row, 1).value();
     const Datum plain =
-        type == KeyType::text
-            ? pg::call([&] { return PointerGetDatum(PG_DETOAST_DATUM_PACKED(id)); })
-            : id;
+        type == KeyType::text ? pg::call([&] { return PointerGetDatum(PG_DETOAST_DATUM_PACKED(id)); }) : id;
     return std::string(id_bytes(type, plain));
 }
 

@@ -20,9 +20,10 @@ struct ReplaySubject
 // The generations of a query that have states, by their ids, and its source. Throws if the source cannot be read.
 std::vector<ReplaySubject> replay_subjects(const QueryRow &query);
 
-// Locks what is read, and with `states` in this mode the tables of states and aliases. Throws 40001 if one of the tables was rewritten
-// after the active snapshot was taken: it would look empty.
+// Locks what is read: the event table, and the tables of states and aliases in this mode.
 void lock_for_replay(const ReplaySubject &subject, LOCKMODE states);
+// For a snapshot from before the locks: throws 40001 if one of the tables was rewritten since, and would look empty.
+void require_not_rewritten(const ReplaySubject &subject);
 
 // Why the generation cannot be folded afresh: its updater was replaced, a right is missing, its rebuild is split ..
 std::optional<pg::Error> replay_fault(const ReplaySubject &subject);

@@ -319,6 +319,17 @@ void SpecUpdater::forget_aliases_of(std::string_view id)
         aliases->forget_aliases_of(id);
 }
 
+std::vector<std::string> SpecUpdater::aliases_of(std::string_view instance) const
+{
+    return aliases ? aliases->of(instance) : std::vector<std::string>();
+}
+
+std::optional<std::string> SpecUpdater::instance_of(const std::string &alias) const
+{
+    const std::optional<std::string_view> id = aliases ? aliases->find(alias) : std::nullopt;
+    return id ? std::optional<std::string>(*id) : std::nullopt;
+}
+
 void SpecUpdater::write()
 {
     if (aliases)

@@ -24,6 +24,8 @@ public:
     void forget() override;
     bool dirty() const override { return aliases && aliases->dirty(); }
     std::size_t bytes() const override { return aliases ? aliases->bytes() : 0; }
+    std::vector<std::string> aliases_of(std::string_view instance) const override;
+    std::optional<std::string> instance_of(const std::string &alias) const override;
 
 private:
     // An event of a type that the spec covers, its columns unpacked: nothing of PostgreSQL is called while it is read.

@@ -109,6 +109,7 @@ CREATE TABLE readmodel_catalog.dead_letter (
     sqlstate text NOT NULL,
     message text NOT NULL,
     failed_at timestamptz NOT NULL DEFAULT now(),
+    discarded_at timestamptz,                      -- an operator has given it up: listed no more, and left out for good
     PRIMARY KEY (generation_id, position)
 );
 COMMENT ON TABLE readmodel_catalog.dead_letter IS 'events that a query with on_error = skip has passed over';

@@ -26,3 +26,19 @@ CREATE FUNCTION readmodel.history(name text, id text)
     AS 'MODULE_PATHNAME', 'readmodel_history';
 COMMENT ON FUNCTION readmodel.history(text, text) IS
     'the events up to the checkpoint that concern an instance of a query of one''s own, in order, also those that left it unchanged, each with the state after it (NULL: no such instance then). Dead letters are left out. Reads the whole log up to the checkpoint; writes nothing. Errors: RM006 no such query, 42501 not the owner, 22P02, 55000 and 40001 as state_at';
+
+CREATE FUNCTION readmodel.rebuild_instance(name text, id text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'readmodel_rebuild_instance';
+COMMENT ON FUNCTION readmodel.rebuild_instance(text, text) IS
+    'folds one instance of a query of one''s own afresh from the log and stores what comes out, in all generations that have states: after events of it were corrected or erased. NOTICEs tell what was done. Reads the whole log up to the checkpoint, which is held meanwhile: the query does not go on before the transaction ends. Errors: RM006 no such query, 42501 not the owner, 22P02 the id is no value of the key''s type, 55000 its updater was changed or its rebuild is split; the updater''s own, whose CONTEXT names the event''s position';
+
+REVOKE EXECUTE ON FUNCTION readmodel.rebuild_instance(text, text) FROM PUBLIC;
+
+CREATE FUNCTION readmodel.retry_dead_letters(name text, at_position bigint DEFAULT NULL) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'readmodel_retry_dead_letters';
+COMMENT ON FUNCTION readmodel.retry_dead_letters(text, bigint) IS
+    'applies events that a query of one''s own has passed over, all or the one at this position, in all generations that have states; returns how many were applied. Each instance that such an event concerns is folded afresh from the log, with the event in its place, so a late event corrupts no state. An event that fails again, or that makes a later one fail, stays a dead letter with that error. Reads the whole log up to the checkpoint, once for up to a thousand letters; the query does not go on before the transaction ends. NOTICEs tell what was done. Errors: RM006 no such query, 42501 not the owner, 55000 its updater was changed or its rebuild is split';
+
+REVOKE EXECUTE ON FUNCTION readmodel.retry_dead_letters(text, bigint) FROM PUBLIC;
