@@ -171,9 +171,13 @@ RESET ROLE;
 REVOKE USAGE ON SCHEMA readmodel FROM regress_verify;
 DROP ROLE regress_verify;
 -- An updater that was replaced cannot fold what another one has made.
+BEGIN;
 CREATE OR REPLACE FUNCTION verify_count(state jsonb, event jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$ SELECT '{}'::jsonb $$;
+SAVEPOINT replaced;
 SELECT * FROM readmodel.verify('verify fun');
+ROLLBACK TO replaced;
 SELECT readmodel.rebuild_instance('verify fun', 'a');
+ROLLBACK;
 
 SET client_min_messages = warning;
 SELECT readmodel.drop_query(name) FROM verify_tables;
