@@ -109,7 +109,8 @@ foreach my $round (1 .. 15)
         BEGIN;
         SET LOCAL client_min_messages = warning;
         CREATE TEMPORARY TABLE erased ON COMMIT DROP AS
-            SELECT position, stream_id FROM (SELECT position, stream_id FROM public.events ORDER BY position DESC LIMIT 40) e ORDER BY random() LIMIT 2;
+            SELECT position, stream_id FROM (SELECT position, stream_id FROM public.events ORDER BY position DESC LIMIT 40) e
+             WHERE position NOT IN (SELECT position FROM readmodel_catalog.dead_letter) ORDER BY random() LIMIT 2;
         DELETE FROM public.events WHERE position IN (SELECT position FROM erased);
         SELECT readmodel.rebuild_instance('orders', stream_id), readmodel.rebuild_instance('beside', stream_id)
           FROM (SELECT DISTINCT stream_id FROM erased) e;
