@@ -3,6 +3,7 @@
 #include "pg/locks.hpp"
 #include "pg/progress_watch.hpp"
 #include "pg/transaction.hpp"
+#include "query/dead_letter.hpp"
 #include "query/function_updater.hpp"
 #include "query/spec_updater.hpp"
 #include "settings.hpp"
@@ -44,6 +45,30 @@ std::unique_ptr<PageUpdater> make_updater(const Generation &generation, StateCac
     return std::make_unique<FunctionUpdater>(generation, cache, share);
 }
 
+// How long one event may take. Beyond updater_timeout it is an updater error; rebuild_timeout is the limit on no progress at all.
+struct Limit
+{
+    explicit Limit(const LaneOptions &options)
+    {
+        const int updater = milliseconds_of(options.updater_timeout_ms, settings::updater_timeout);
+        const int rebuild = milliseconds_of(options.rebuild_timeout_ms, settings::rebuild_timeout);
+        per_event = updater > 0 && (rebuild == 0 || updater <= rebuild);
+        milliseconds = per_event ? updater : rebuild;
+        const bool option = (per_event ? options.updater_timeout_ms : options.rebuild_timeout_ms).has_value();
+        name = std::string(option ? "the option " : "readmodel.") + (per_event ? "updater_timeout" : "rebuild_timeout");
+    }
+
+    bool per_event;
+    int milliseconds; // 0: none
+    std::string name;
+
+private:
+    static int milliseconds_of(const std::optional<int64> &option, int setting)
+    {
+        return option ? static_cast<int>(std::clamp<int64>(*option, 1, INT_MAX)) : setting;
+    }
+};
+
 } // namespace
 
 Fold::Fold(const Generation &generation_, bool fresh, InstanceShare share)
@@ -57,13 +82,42 @@ Fold::Fold(const Generation &generation_, bool fresh, InstanceShare share)
 
 Fold::~Fold() = default;
 
-FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared)
+// What stopped at an event that may be passed over begins again behind it: nothing of that event is left in any state.
+FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared,
+                      std::size_t letters)
 {
+    FoldResult result;
     if (page.empty())
-        return {};
-    FoldResult result = fold_events(page, cursor, shared);
-    updater->end_page();
-    return result;
+        return result;
+    std::optional<std::int64_t> stored; // letters, asked for when there is one more
+    for (MaybePosition from = cursor;;)
+    {
+        FoldResult part = fold_events(page, from, shared);
+        updater->end_page();
+        result.events += part.events;
+        if (source::before(result.last, part.last))
+            result.last = part.last;
+        if (!part.stop || !part.stop->skippable || !generation.options.skip_errors)
+        {
+            result.stop = std::move(part.stop);
+            return result;
+        }
+        if (!stored)
+            stored = count_dead_letters(generation.id);
+        const int most = generation.options.max_dead_letters;
+        if (*stored + static_cast<std::int64_t>(letters + result.passed_over.size()) >= most)
+        {
+            part.stop->log_detail +=
+                (part.stop->log_detail.empty() ? "" : " ") +
+                ("max_dead_letters (" + std::to_string(most) + ") events were passed over already.");
+            part.stop->detail += (part.stop->detail.empty() ? "" : "\n") +
+                                 ("max_dead_letters (" + std::to_string(most) + ") events were passed over already.");
+            result.stop = std::move(part.stop);
+            return result;
+        }
+        from = result.last = part.stop->position;
+        result.passed_over.push_back(std::move(*part.stop));
+    }
 }
 
 FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared)
@@ -74,12 +128,9 @@ FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition 
     PassOverPage pass;
     cache.tick();
 
-    // An event's fold that outlasts either limit is an updater error; rebuild_timeout is the limit on no progress at all.
-    const bool per_event = settings::updater_timeout > 0 &&
-                           (settings::rebuild_timeout == 0 || settings::updater_timeout <= settings::rebuild_timeout);
-    const int limit = per_event ? settings::updater_timeout : settings::rebuild_timeout;
-
+    const Limit limit(generation.options);
     std::optional<pg::PgError> error;
+    bool expired = false; // the limit, and that is the error
     const auto guarded = [&](auto &&body)
     {
         error = pg::attempt(true,
@@ -88,13 +139,15 @@ FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition 
                                 const pg::AsUser owner(generation.owner, true);
                                 pg::pin_surroundings(generation.definition.search_path);
                                 const worker::WorkerProcess::UserCode user_code;
-                                const pg::ProgressWatch watch(limit);
+                                const pg::ProgressWatch watch(limit.milliseconds);
                                 body();
                             });
+        expired = error && error->sqlstate() == ERRCODE_QUERY_CANCELED && pg::ProgressWatch::expired();
     };
 
     guarded([&] { updater->select(page, cursor, complete, pass); });
     const std::optional<pg::PgError> key_error = error;
+    const bool key_expired = expired;
     if (error)
         updater->recover();
     const std::size_t key_stop = pass.at;
@@ -145,6 +198,7 @@ FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition 
         if (!error && !pass.left)
         {
             error = key_error;
+            expired = key_expired;
             pass.at = key_stop;
         }
     }
@@ -170,15 +224,18 @@ FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition 
         stop.log_detail = log_detail;
     if (error->sqlstate() == ERRCODE_QUERY_CANCELED && worker::WorkerProcess::terminating())
         stop.kind = FoldStop::Kind::interrupted;
-    else if (error->sqlstate() == ERRCODE_QUERY_CANCELED && pg::ProgressWatch::expired())
+    else if (expired)
     {
-        stop.reason = per_event ? "updater_error" : "timeout";
-        stop.message = std::string("the updater ran longer than ") +
-                       (per_event ? "readmodel.updater_timeout" : "readmodel.rebuild_timeout") + " (" +
-                       std::to_string(limit) + " ms) for one event";
+        stop.reason = limit.per_event ? "updater_error" : "timeout";
+        stop.message = "the updater ran longer than " + limit.name + " (" + std::to_string(limit.milliseconds) +
+                       " ms) for one event";
+        stop.skippable = limit.per_event;
     }
     else if (is_transient(error->sqlstate()))
         stop.kind = FoldStop::Kind::transient;
+    else
+        // States that were changed by hand are no event's fault, and would make a dead letter of each.
+        stop.skippable = error->sqlstate() != ERRCODE_DATA_CORRUPTED;
     result.stop = std::move(stop);
     return result;
 }

@@ -29,6 +29,7 @@ struct FoldStop
     int blocker_pid = 0;
     std::string detail{};     // can quote data, as the message can
     std::string log_detail{}; // does not
+    bool skippable = false;   // the event's own fault: with on_error = skip the fold goes on behind it
 };
 
 // True for errors that another try may not meet: serialization failures, locks, a cancel, a full disk.
@@ -36,9 +37,10 @@ bool is_transient(int sqlstate);
 
 struct FoldResult
 {
-    int64 events = 0;             // that were applied
-    MaybePosition last;           // the last event of the page that the generation is past, applied or not its own
-    std::optional<FoldStop> stop; // empty: the whole page
+    int64 events = 0;                  // that were applied
+    MaybePosition last;                // the last event of the page that the generation is past, applied or not its own
+    std::vector<FoldStop> passed_over; // events that could not be applied, of a query that skips them
+    std::optional<FoldStop> stop;      // empty: the whole page
 };
 
 class Fold
@@ -51,8 +53,8 @@ public:
 
     // Folds the events of the page after `cursor`. Needs an active snapshot and an SPI connection, in a transaction without an xid
     // in a worker. Throws only when something else than the user's code goes wrong.
-    // `shared` has begun this page.
-    FoldResult fold(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared);
+    // `shared` has begun this page. `letters`: how many events were passed over that are not stored yet.
+    FoldResult fold(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared, std::size_t letters);
 
     // Writes what has changed; the caller has moved the checkpoint in this transaction.
     void write();

@@ -78,6 +78,7 @@ void FunctionUpdater::collect_keys(const source::EventPage &page, const MaybePos
                     continue;
                 if (!wanted(page.event(pass.at)))
                     continue;
+                pg::ProgressWatch::done();
                 const KeyExpression::Keys &keys = shared_keys.of(pass.at, *key);
                 const std::size_t first = ids.size();
                 bool counted = false;

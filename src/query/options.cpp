@@ -95,28 +95,13 @@ void apply(const Given &option, Options &options)
     else if (name == "on_change")
         options.gate = choice(option, "rebuild", "gate");
     else if (name == "on_error")
-    {
         options.skip_errors = choice(option, "fail", "skip");
-        if (options.skip_errors)
-            not_supported(option, "\"fail\"");
-    }
     else if (name == "max_dead_letters")
-    {
         options.max_dead_letters = integer(option, 0, 1000000000);
-        if (options.max_dead_letters != 1000)
-            not_supported(option, "1000");
-    }
     else if (name == "rebuild_timeout")
-    {
         options.rebuild_timeout = interval(option);
-        if (*options.rebuild_timeout != 5 * USECS_PER_MINUTE)
-            not_supported(option, "\"5 min\"");
-    }
     else if (name == "updater_timeout")
-    {
         options.updater_timeout = interval(option);
-        not_supported(option, "null");
-    }
     else if (name == "max_lag")
         options.max_lag = interval(option);
     else if (name == "parallel")

@@ -3,6 +3,7 @@
 #include "pg/log.hpp"
 #include "pg/transaction.hpp"
 #include "query/checkpoint.hpp"
+#include "query/dead_letter.hpp"
 #include "source/source_watch.hpp"
 #include "worker/faults.hpp"
 
@@ -42,15 +43,30 @@ std::string told(const query::FoldStop &stop)
     return stop.message + (stop.detail.empty() ? "" : "\nDETAIL:  " + stop.detail);
 }
 
-// Only once it is recorded: what a stale lane met is no failure.
+std::string told_without_data(const query::FoldStop &stop, const std::string &event_digest)
+{
+    return "SQLSTATE " + stop.sqlstate +
+           (event_digest.empty() ? std::string(".") : ", SHA-256 of the event's data " + event_digest + ".") +
+           (stop.log_detail.empty() ? "" : " " + stop.log_detail);
+}
+
+// These only once it is recorded: what a stale lane met is no failure.
+void log_passed_over(const Member &member)
+{
+    for (const PassedOver &event : member.passed_over)
+        pg::log(WARNING,
+                "query " + pg::shown(member.generation.query_name) + " passed over the event at position " +
+                    std::to_string(event.stop.position),
+                told_without_data(event.stop, event.digest),
+                "readmodel.dead_letters() lists such events, with their messages.");
+}
+
 void log_failure(const Member &member)
 {
     const query::FoldStop &stop = *member.stop;
     pg::log(WARNING,
             "query " + pg::shown(member.generation.query_name) + " failed at position " + std::to_string(stop.position),
-            "SQLSTATE " + stop.sqlstate +
-                (member.digest.empty() ? std::string(".") : ", SHA-256 of the event's data " + member.digest + ".") +
-                (stop.log_detail.empty() ? "" : " " + stop.log_detail),
+            told_without_data(stop, member.digest),
             "readmodel.status() shows the message. A changed updater is a new definition: call "
             "readmodel.define_query() again. If "
             "the cause lay elsewhere, call readmodel.retry().");
@@ -205,8 +221,14 @@ void Lane::fold(const source::EventPage &page, bool caught_up, const MaybePositi
         {
             if (!member.fold.updater_unchanged())
                 throw UpdaterChanged{member.generation.id};
-            query::FoldResult result = member.fold.fold(page, member.cursor, shared);
+            query::FoldResult result =
+                member.fold.fold(page, member.cursor, shared, member.passed_over.size());
             member.unflushed_events += result.events;
+            for (query::FoldStop &passed_over : result.passed_over)
+            {
+                std::string event_digest = digest(page, passed_over.position);
+                member.passed_over.push_back({std::move(passed_over), std::move(event_digest)});
+            }
             member.rate.add(static_cast<int64>(page.size()), GetCurrentTimestamp());
             if (source::before(member.cursor, result.last))
                 member.cursor = result.last;
@@ -239,6 +261,8 @@ void Lane::flush_member(Member &member)
     if (!(member.share ? query::move_share(move, member.share->number) : query::move_checkpoint(move)))
         throw LostCheckpoint{generation.id};
     FAULT_POINT(after_checkpoint);
+    for (const PassedOver &event : member.passed_over)
+        query::record_dead_letter(generation.id, event.stop.position, event.stop.sqlstate, told(event.stop));
     member.fold.write();
     if (!member.fold.updater_unchanged())
         throw UpdaterChanged{generation.id};
@@ -254,6 +278,7 @@ void Lane::blame(Member &member, const pg::PgError &error)
     member.unflushed_events = 0;
     member.flushing = false;
     member.digest.clear();
+    member.passed_over.clear();
     member.stop = query::FoldStop{query::is_transient(error.sqlstate()) ? query::FoldStop::Kind::transient
                                                                         : query::FoldStop::Kind::updater,
                                   "updater_error",
@@ -277,7 +302,8 @@ void Lane::flush(bool everything)
         const bool lazy = now - member.stored_at > lazy_checkpoint_us;
         // A failure is only true of the checkpoint and the updater that it was met with: both are compared, moved or not.
         const bool failing = member.stop && member.stop->kind == query::FoldStop::Kind::updater;
-        if (failing || (moved && (member.unflushed_events > 0 || lazy || everything || member.stop)))
+        if (failing || (moved && (member.unflushed_events > 0 || !member.passed_over.empty() || lazy || everything ||
+                                  member.stop)))
         {
             if (!alone)
                 flush_member(member);
@@ -310,6 +336,8 @@ void Lane::committed(bool keep)
             continue;
         }
         member.flushing = false;
+        log_passed_over(member);
+        member.passed_over.clear();
         member.stored = member.cursor;
         member.stored_at = now;
         member.applied += std::exchange(member.unflushed_events, 0);
@@ -337,6 +365,7 @@ void Lane::abandon()
         member.cursor = member.stored;
         member.unflushed_events = 0;
         member.flushing = member.failed = false;
+        member.passed_over.clear();
         member.stop.reset();
     }
 }
@@ -355,7 +384,12 @@ size_t Lane::bytes() const
 {
     size_t sum = 0;
     for (const auto &member : all)
+    {
         sum += member->fold.bytes();
+        // A log full of events that cannot be applied is not to fill the memory either.
+        for (const PassedOver &event : member->passed_over)
+            sum += sizeof event + event.digest.size() + event.stop.message.size() + event.stop.detail.size();
+    }
     return sum;
 }
 

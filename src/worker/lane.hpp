@@ -19,6 +19,13 @@
 namespace worker
 {
 
+// An event that could not be applied, of a query that skips such.
+struct PassedOver
+{
+    query::FoldStop stop;
+    std::string digest; // of the event's data, for the log
+};
+
 // A generation in a lane.
 struct Member
 {
@@ -40,6 +47,7 @@ struct Member
     TimestampTz current_at = 0; // the last time at which it had applied every event that was visible; 0: not yet
     std::optional<query::FoldStop> stop; // why it stands still since the last page
     std::string digest;                  // of the event that the updater failed on, for the log
+    std::vector<PassedOver> passed_over; // events that become dead letters with the next flush
     std::string
         takeover_error;     // why the last attempt at its takeover failed; empty: it did not, or a reader is in the way
     int takeover_tries = 0; // that met a reader of the view, one after the other

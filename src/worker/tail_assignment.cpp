@@ -168,6 +168,7 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
         member->generation.newest = now->newest;
         member->generation.serving = now->serving;
         member->generation.phase = now->phase;
+        member->generation.options = now->options;
     }
     if (!tail.usable)
         return;
