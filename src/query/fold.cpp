@@ -7,6 +7,7 @@
 #include "query/function_updater.hpp"
 #include "query/spec_updater.hpp"
 #include "settings.hpp"
+#include "worker/in_hand.hpp"
 #include "worker/worker_process.hpp"
 
 namespace query
@@ -89,6 +90,7 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
     FoldResult result;
     if (page.empty())
         return result;
+    const worker::InHand in_hand(generation.id);
     std::optional<std::int64_t> stored; // letters, asked for when there is one more
     for (MaybePosition from = cursor;;)
     {
@@ -223,7 +225,10 @@ FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition 
     if (const char *const log_detail = error->data().detail_log)
         stop.log_detail = log_detail;
     if (error->sqlstate() == ERRCODE_QUERY_CANCELED && worker::WorkerProcess::terminating())
+    {
         stop.kind = FoldStop::Kind::interrupted;
+        worker::InHand::interrupted(generation.id, position);
+    }
     else if (expired)
     {
         stop.reason = limit.per_event ? "updater_error" : "timeout";
@@ -258,6 +263,7 @@ void Fold::load_states()
 
 void Fold::write()
 {
+    const worker::InHand in_hand(generation.id);
     store.write(cache);
     updater->write();
 }

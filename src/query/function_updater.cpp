@@ -2,6 +2,7 @@
 
 #include "pg/progress_watch.hpp"
 #include "query/function_watch.hpp"
+#include "worker/in_hand.hpp"
 #include "worker/worker_process.hpp"
 
 namespace query
@@ -79,6 +80,7 @@ void FunctionUpdater::collect_keys(const source::EventPage &page, const MaybePos
                 if (!wanted(page.event(pass.at)))
                     continue;
                 pg::ProgressWatch::done();
+                worker::InHand::at(positions[pass.at]);
                 const KeyExpression::Keys &keys = shared_keys.of(pass.at, *key);
                 const std::size_t first = ids.size();
                 bool counted = false;
@@ -122,6 +124,7 @@ void FunctionUpdater::apply(const source::EventPage &page, PassOverPage &pass)
                 MemoryContext const previous = MemoryContextSwitchTo(event_context.get());
                 const Datum document = shared->document(event.index);
                 const Position position = page.positions()[event.index];
+                worker::InHand::at(position);
 
                 // All instances of the event change, or none: results are kept aside until the last one is there.
                 struct varlena *only = nullptr;

@@ -4,7 +4,7 @@
 CREATE TABLE readmodel_catalog.attempt (
     generation_id integer PRIMARY KEY REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
     attempts integer NOT NULL,                     -- in a row, without any progress
-    progress bigint,                               -- where the generation stood
+    progress numeric,                              -- where the generation stood
     position bigint,                               -- the event in hand at the last one
     ended_at timestamptz NOT NULL DEFAULT now()
 );

@@ -1,5 +1,7 @@
 #include "worker/shared.hpp"
 
+#include "worker/in_hand.hpp"
+
 namespace worker
 {
 
@@ -42,6 +44,7 @@ void startup()
         }
     }
     LWLockRelease(AddinShmemInitLock);
+    make_notes();
 }
 
 // Atomics stay as they are: a reader may hold a pointer to the slot, and they only ever count up.

@@ -170,6 +170,7 @@ void TailWorker::reload()
     reload_at = 0;
     try
     {
+        count_attempts();
         pg::Transaction transaction;
         process.enter_transaction();
         {
@@ -389,6 +390,7 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up, TimestampTz curr
         }
         worker::publish(member, Assignment::tail);
     }
+    forget_attempts(tail);
     tail.set_aside = stopped ? tail.set_aside + 1 : 0;
     if (stopped)
         reload_at = in_ms(std::min(shortest_retry_ms << std::min(tail.set_aside, 7), longest_retry_ms));

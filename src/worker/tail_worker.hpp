@@ -104,12 +104,16 @@ private:
     bool redefine(const query::Generation &generation);
     bool drop(const query::Generation &generation);
     void reload_in(long milliseconds);
+    void count_attempts();
+    void forget_attempts(TailSource &tail);
 
     long pause(bool announced);
 
     WorkerProcess &process;
     std::vector<std::unique_ptr<TailSource>> sources;
     std::vector<query::Generation> generations; // all of the database, as loaded last
+    std::vector<int32> attempted; // generations whose fold has ended a process, and that have not got past that
+    bool attempts_unknown = true; // what an earlier worker of the database has counted
     bool reload_wanted = true;
     TimestampTz reload_at = 0; // something was set aside until then
     int loaded_steps = 0;      // consecutive steps during which more events came

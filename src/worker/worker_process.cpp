@@ -12,6 +12,7 @@
 #include "pg/transaction.hpp"
 #include "settings.hpp"
 #include "worker/extension_use.hpp"
+#include "worker/in_hand.hpp"
 #include "worker/session_settings.hpp"
 #include "worker/shared.hpp"
 #include "worker/wakeup.hpp"
@@ -59,13 +60,8 @@ bool owns_slot(const DatabaseSlot *slot)
 }
 
 // Takes the slot; false if it is another's by now.
-bool attach()
+bool take_slot(DatabaseSlot &database)
 {
-    const SharedLock lock(LW_EXCLUSIVE);
-    DatabaseSlot *const database = find_database(start.database);
-    if (!database)
-        return false;
-    database_slot = database;
     if (is_rebuild)
     {
         RebuildSlot *const slot = find_rebuild(start.lane);
@@ -76,12 +72,25 @@ bool attach()
         slot->no_slot = false;
         return true;
     }
-    if (!owns_slot(database) || database->pid != 0)
+    if (!owns_slot(&database) || database.pid != 0)
         return false;
-    database->pid = MyProcPid;
-    database->latch = MyLatch;
-    database->serving = false;
-    database->no_slot = false;
+    database.pid = MyProcPid;
+    database.latch = MyLatch;
+    database.serving = false;
+    database.no_slot = false;
+    return true;
+}
+
+bool attach()
+{
+    const SharedLock lock(LW_EXCLUSIVE);
+    DatabaseSlot *const database = find_database(start.database);
+    if (!database)
+        return false;
+    database_slot = database;
+    if (!take_slot(*database))
+        return false;
+    begin_notes(start.database);
     return true;
 }
 
@@ -120,6 +129,13 @@ void detach() noexcept
         for (GenerationSlot &generation : shared()->generations)
             if (generation.database == start.database && generation.worker_pid == MyProcPid)
                 generation.worker_pid = 0;
+        if (end_notes() && is_rebuild && database_slot)
+        {
+            // The tail counts what was left in hand.
+            pg_atomic_fetch_add_u64(&database_slot->definitions, 1);
+            if (database_slot->latch)
+                SetLatch(database_slot->latch);
+        }
     }
     // Whoever waits for progress finds that nobody works.
     ConditionVariableBroadcast(&shared()->progress);
@@ -287,6 +303,13 @@ extern "C"
         if (worker::user_code_depth > 0 || get_timeout_indicator(LOCK_TIMEOUT, false) ||
             get_timeout_indicator(STATEMENT_TIMEOUT, false))
             StatementCancelHandler(postgres_signal_arg);
+    }
+
+    // Another process has crashed, or the server is shut down at once: what is in hand here is not the reason.
+    static void readmodel_worker_sigquit(SIGNAL_ARGS)
+    {
+        worker::drop_note();
+        SignalHandlerForCrashExit(postgres_signal_arg);
     }
 
     static void readmodel_worker_watchdog(SIGNAL_ARGS)
@@ -471,6 +494,7 @@ void worker_main(bool rebuild)
             pqsignal(SIGHUP, SignalHandlerForConfigReload);
             pqsignal(SIGTERM, readmodel_worker_sigterm);
             pqsignal(SIGINT, readmodel_worker_sigint);
+            pqsignal(SIGQUIT, readmodel_worker_sigquit);
             BackgroundWorkerUnblockSignals();
         });
     if (!shared() || !attach())
