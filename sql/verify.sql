@@ -158,6 +158,29 @@ UPDATE readmodel_catalog.dead_letter SET discarded_at = now();
 SELECT readmodel.retry_dead_letters('verify fun');
 SELECT * FROM readmodel.verify('verify fun');
 
+-- All generations that have states are corrected; the others look at the serving one.
+SELECT readmodel.define_query('verify spec', 'verify', spec => '{"key": {"each": "$.k[*]", "key": "$item"}, "on": {"Placed": {"add": {"m": "$.n"}}, "Closed": "delete"}}');
+DO $$ BEGIN
+    FOR try IN 1 .. 600 LOOP
+        EXIT WHEN (SELECT bool_and(status = 'ready') FROM readmodel.generations('verify spec'));
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END $$;
+SELECT * FROM readmodel.verify('verify spec');
+DELETE FROM verify_events WHERE position = 6;
+INSERT INTO readmodel_catalog.dead_letter (generation_id, position, sqlstate, message)
+    SELECT generation_id, 13, 'XX000', 'as if' FROM readmodel_catalog.generation JOIN readmodel_catalog.query q USING (query_id) WHERE q.name = 'verify spec';
+SELECT readmodel.rebuild_instance('verify spec', 'a');
+SELECT readmodel.rebuild_instance('verify spec', 'b');
+SELECT * FROM readmodel.verify('verify spec');
+SELECT id, state FROM readmodel."verify spec" ORDER BY id;
+SELECT readmodel.retry_dead_letters('verify spec');
+SELECT id, state, position FROM readmodel."verify spec" ORDER BY id;
+SELECT position, state FROM readmodel.history('verify spec', 'a');
+CREATE TEMPORARY TABLE verify_older (id text, state jsonb, position bigint);
+DO $$ BEGIN EXECUTE format('INSERT INTO verify_older SELECT id, state, position FROM %s', readmodel.state_table('verify spec', 1)); END $$;
+SELECT * FROM verify_older ORDER BY id;
+
 -- What is refused.
 SELECT * FROM readmodel.verify('nothing');
 SELECT * FROM readmodel.verify('verify fun', -1);
