@@ -79,6 +79,21 @@ SELECT statement, hash_after(statement, $$public.hash_now(updater => 'public.has
     'SET LOCAL search_path = public, hash_schema']) statement;
 UPDATE hash_first SET hash = hash_now();
 
+-- A spec: its content (how it is written: spec.sql), the version and the source, not the path.
+UPDATE hash_first SET hash = readmodel.definition_hash('hash', spec => '{"key": "$.id", "on": {"a": {"add": {"n": 1}}}}', options => '{"version": "1"}');
+SELECT what, CASE hash WHEN (SELECT hash FROM hash_first) THEN 'same' ELSE 'changed' END FROM (VALUES
+    ('nothing', readmodel.definition_hash('hash', spec => '{"on": {"a": {"add": {"n": 1}}}, "key": "$.id"}', options => '{"version": "1"}')),
+    ('key', readmodel.definition_hash('hash', spec => '{"key": "$.other", "on": {"a": {"add": {"n": 1}}}}', options => '{"version": "1"}')),
+    ('event type', readmodel.definition_hash('hash', spec => '{"key": "$.id", "on": {"b": {"add": {"n": 1}}}}', options => '{"version": "1"}')),
+    ('value', readmodel.definition_hash('hash', spec => '{"key": "$.id", "on": {"a": {"add": {"n": 2}}}}', options => '{"version": "1"}')),
+    ('version', readmodel.definition_hash('hash', spec => '{"key": "$.id", "on": {"a": {"add": {"n": 1}}}}'))) v (what, hash);
+SELECT statement, hash_after(statement, $$readmodel.definition_hash('hash', spec => '{"key": "$.id", "on": {"a": {"add": {"n": 1}}}}', options => '{"version": "1"}')$$)
+FROM unnest(ARRAY[
+    'SET LOCAL search_path = public, hash_schema',
+    'ALTER TABLE hash_events ALTER COLUMN type TYPE varchar(50)',
+    $$SELECT readmodel.drop_source('hash'); SELECT readmodel.create_source('hash', 'hash_events', metadata => 'metadata')$$]) statement;
+UPDATE hash_first SET hash = hash_now();
+
 -- The captured path, not the way in which it is written.
 SELECT statement, hash_after(statement) FROM unnest(ARRAY[
     'SET LOCAL search_path = public',

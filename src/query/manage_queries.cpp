@@ -116,9 +116,9 @@ Datum retry(FunctionCallInfo fcinfo)
                         pg::Args().integer(query.id).integer(query.newest).integer(query.serving))
                 .size();
     }
-    if (cleared == 0)
-        pg::call([&] { ereport(NOTICE, (errmsg("query \"%s\" has not failed", name.c_str()))); });
-    else
+    pg::log(NOTICE,
+            "query " + pg::shown(name) + (cleared == 0 ? " has not failed" : " is tried again where it failed"));
+    if (cleared != 0)
         worker::announce_definitions();
     PG_RETURN_VOID();
 }
@@ -153,16 +153,16 @@ bool set_paused(const std::string &name, bool paused)
 Datum pause(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
-    if (!set_paused(name, true))
-        pg::call([&] { ereport(NOTICE, (errmsg("query \"%s\" is already paused", name.c_str()))); });
+    const bool done = set_paused(name, true);
+    pg::log(NOTICE, "query " + pg::shown(name) + (done ? " is paused" : " is already paused"));
     PG_RETURN_VOID();
 }
 
 Datum resume(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
-    if (!set_paused(name, false))
-        pg::call([&] { ereport(NOTICE, (errmsg("query \"%s\" is not paused", name.c_str()))); });
+    const bool done = set_paused(name, false);
+    pg::log(NOTICE, "query " + pg::shown(name) + (done ? " goes on" : " is not paused"));
     PG_RETURN_VOID();
 }
 
