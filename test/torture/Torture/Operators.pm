@@ -17,6 +17,9 @@ my %expected = (
     # Dropped, replaced, or defined anew under it; a reader of the view in the way of the takeover.
     catch_up => [ @common, qw(55000 55P03 RM003) ],
     rebuild => [@common],
+    # .. or its definition is gone with an updater that was replaced.
+    activate => [ @common, qw(55000 55P03) ],
+    cancel_rebuild => [@common],
     retry => [@common],
     pause => [@common],
     resume => [@common],
@@ -38,6 +41,16 @@ my %steps = (
         my ($dbh, $step) = @_;
         return "$step->{query}: generation " . $dbh->selectrow_array('SELECT readmodel.rebuild(?)', undef, $step->{query});
     },
+    activate => sub {
+        my ($dbh, $step) = @_;
+        my ($generation) = $dbh->selectrow_array(q{
+            SELECT generation FROM readmodel_catalog.generation JOIN readmodel_catalog.query USING (query_id)
+            WHERE name = $1 ORDER BY generation DESC LIMIT 1 OFFSET $2 % greatest((SELECT count(*) FROM readmodel_catalog.generation
+                JOIN readmodel_catalog.query USING (query_id) WHERE name = $1), 1)}, undef, $step->{query}, $step->{pick});
+        $dbh->do('SELECT readmodel.activate(?, ?)', undef, $step->{query}, $generation // 1);
+        return "$step->{query}: generation " . ($generation // 1);
+    },
+    cancel_rebuild => sub { my ($dbh, $step) = @_; $dbh->do('SELECT readmodel.cancel_rebuild(?)', undef, $step->{query}); return $step->{query} },
     retry => sub { my ($dbh, $step) = @_; $dbh->do('SELECT readmodel.retry(?)', undef, $step->{query}); return $step->{query} },
     pause => sub { my ($dbh, $step) = @_; $dbh->do('SELECT readmodel.pause(?)', undef, $step->{query}); return $step->{query} },
     resume => sub { my ($dbh, $step) = @_; $dbh->do('SELECT readmodel.resume(?)', undef, $step->{query}); return $step->{query} },

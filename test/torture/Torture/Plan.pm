@@ -200,7 +200,7 @@ sub definitions
         my $kind = $random->pick(Torture::Tables::names());
         @deck = $random->shuffle(('redefine') x 4, ('replace') x 2, ('come') x 3, ('drop') x 3) if !@deck;
         my $op = shift @deck;
-        my $options = { while_rebuilding => $random->pick('unavailable', 'serve_previous') };
+        my $options = { while_rebuilding => $random->pick('unavailable', 'serve_previous'), keep_generations => $random->pick(0, 1, 3, 100, 100) };
         $code++;
         if ($op eq 'redefine')
         {
@@ -247,9 +247,11 @@ sub operator
         my $kind = $random->pick(Torture::Tables::names());
         my $query = $random->chance(80) ? Torture::Queries::name_of($random->pick(@Torture::Queries::templates), $kind)
           : 'guest ' . $random->below(2) . " $kind";
-        @deck = $random->shuffle(('catch_up') x 7, ('rebuild') x 3, 'retry', ('pause') x 5) if !@deck;
+        @deck = $random->shuffle(('catch_up') x 7, ('rebuild') x 3, 'retry', ('pause') x 5, ('activate') x 4, 'cancel_rebuild') if !@deck;
         my $op = shift @deck;
-        my %more = $op eq 'pause' ? (wait => $random->wait(500)) : ();
+        # What a cancelled "recent" would go back to has lost its updater.
+        $op = 'activate' if $op eq 'cancel_rebuild' && $query =~ /^recent/;
+        my %more = $op eq 'pause' ? (wait => $random->wait(500)) : $op eq 'activate' ? (pick => $random->between(0, 9)) : ();
         $self->add($actor, $at, $op, table => $kind, query => $query, %more);
     }
     return;

@@ -70,6 +70,7 @@ sub coverage
         [ 'definitions', $self->times('define', 'ok'), 6 ],
         [ 'queries dropped', $self->times('drop', 'ok'), 1 ],
         [ 'rebuilds', $self->times('rebuild', 'ok'), 1 ],
+        [ 'generations activated', $self->times('activate', 'ok'), 1 ],
         [ 'pauses', $self->times('pause', 'ok'), 2 ],
         [ 'catch_up', $self->times('catch_up', 'ok'), 3 ],
         [ 'event tables rewritten', $self->times('rewrite|vacuum', 'ok'), 4 ],
