@@ -1,6 +1,7 @@
 // What the tail worker does about definitions: notices that one was changed under its generations, freezes these, has the query defined
 // as it is now, and drops what a takeover has left over.
 
+#include "pg/locks.hpp"
 #include "pg/log.hpp"
 #include "pg/transaction.hpp"
 #include "query/catalog.hpp"
@@ -8,6 +9,7 @@
 #include "query/generation_check.hpp"
 #include "query/redefine.hpp"
 #include "query/superseded.hpp"
+#include "worker/publish.hpp"
 #include "worker/tail_worker.hpp"
 #include "worker/wakeup.hpp"
 
@@ -62,6 +64,19 @@ void TailWorker::look_for_changes()
     }
 }
 
+// Its definitions cannot be compared now, so nothing is folded by them; the other sources do not wait.
+void TailWorker::set_aside_locked(TailSource &tail)
+{
+    const int blocker = pg::blocker_of(tail.config.events, AccessShareLock);
+    for (const query::Generation &generation : generations)
+        if (generation.source_id == tail.config.id)
+            publish_block(generation.id, Block::lock, blocker, "the event table is locked");
+    tail.lane.abandon();
+    tail.lane.members().clear();
+    tail.usable = false;
+    reload_in(busy_ms);
+}
+
 // A generation goes on only as what it was defined as; it stands at its checkpoint, and if that is put back, it goes on there.
 void TailWorker::freeze_changed()
 {
@@ -81,6 +96,11 @@ void TailWorker::freeze_changed()
         // What is missing altogether is told when it is assigned a lane.
         if (tail == sources.end() || !(*tail)->usable || query::check_generation(generation, (*tail)->config))
             continue;
+        if (pg::try_lock((*tail)->config.events, AccessShareLock) == pg::LockAttempt::busy)
+        {
+            set_aside_locked(**tail);
+            continue;
+        }
         if (query::definition_unchanged(generation))
         {
             verified.insert(generation.id);

@@ -100,6 +100,7 @@ private:
 
     void look_for_changes();
     void freeze_changed();
+    void set_aside_locked(TailSource &tail);
     bool settle_generations();
     bool redefine(const query::Generation &generation);
     bool drop(const query::Generation &generation);
