@@ -27,12 +27,6 @@ pg::Error invalid(const Given &option, const std::string &allowed)
         .detail("Allowed: " + allowed + ".");
 }
 
-void not_supported(const Given &option, const std::string &only)
-{
-    throw pg::Error(ERRCODE_FEATURE_NOT_SUPPORTED, "option " + pg::shown(option.name) + " is not supported yet")
-        .hint("Leave it out, or give its default: " + only + ".");
-}
-
 std::string text_of(const Given &option, const std::string &allowed)
 {
     if (option.type != "string")

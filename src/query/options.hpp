@@ -25,8 +25,7 @@ struct Options
 // An interval's text in microseconds, months counted as 30 days, as interval's comparison does; 0 beyond a century.
 int64 interval_us(const std::string &text);
 
-// Checks names, types and ranges of all options; NULL (no datum) means none. Throws 22023, or 0A000 for an option that differs
-// from its default and is not honoured yet.
+// Checks names, types and ranges of all options; NULL (no datum) means none. Throws 22023.
 Options parse_options(const std::optional<Datum> &options);
 
 } // namespace query
