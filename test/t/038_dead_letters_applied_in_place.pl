@@ -1,8 +1,9 @@
 # Events that a query has passed over are corrected and applied after all, while others arrive and more are passed over. Each state
 # has its events in their order, and in the end every event once.
 #
-# Guards query::Retry: instances are folded from the first event on, and what still fails stays. Seen to fail with
-# letters that are applied last in their states, and without the events that they add to what the checkpoint counts.
+# Guards query::Retry, and Correction, which locks the checkpoint and counts what was applied. Seen to fail without FOR UPDATE (what the
+# worker stored meanwhile is lost), without the events that are added to the checkpoint's, and with a letter that fails taken for
+# another event.
 use strict;
 use warnings;
 use IPC::Run;
