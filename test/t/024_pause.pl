@@ -44,7 +44,7 @@ sub resume_orders
     my ($what) = @_;
     my $head = $node->safe_psql('postgres', 'SELECT max(position) FROM public.events');
     my $session = $node->background_psql('postgres');
-    $session->query_safe(q{SELECT readmodel.resume('orders')});
+    $session->query_safe(q{SET client_min_messages = warning; SELECT readmodel.resume('orders')});
     my ($status, $reached, $early) = ('', 0, 0);
     for (my $look = 0; $status ne 'ready' && $look < 20_000; $look++)
     {
