@@ -17,6 +17,7 @@ namespace
 {
 
 constexpr int transient_classes[] = {
+    MAKE_SQLSTATE('0', '8', '0', '0', '0'), // connection exception: another server that the updater asks
     MAKE_SQLSTATE('4', '0', '0', '0', '0'), // transaction rollback: serialization failure, deadlock
     MAKE_SQLSTATE('5', '3', '0', '0', '0'), // insufficient resources, but see below
     MAKE_SQLSTATE('5', '7', '0', '0', '0'), // operator intervention: cancelled, shutting down

@@ -23,6 +23,21 @@ namespace worker
 namespace
 {
 
+// Delays between tries at what a transient error has stopped, doubled each time: some six seconds in all.
+constexpr long first_retry_ms = 100;
+constexpr int most_retries = 6;
+
+void wait_on_latch(long milliseconds)
+{
+    pg::call(
+        [&]
+        {
+            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds, PG_WAIT_EXTENSION);
+            ResetLatch(MyLatch);
+            CHECK_FOR_INTERRUPTS();
+        });
+}
+
 class CatchUp
 {
 public:
@@ -39,6 +54,7 @@ private:
     void refuse_if_paused();
     bool load();
     bool batch();
+    bool wait_to_try_again();
     void raise_failures();
     void take_over();
     void take_over(const Member &member);
@@ -51,6 +67,7 @@ private:
     std::optional<source::SettledPosition> settled;
     std::optional<Position> target; // what was drawn when it began: a busy log must not keep it for ever
     std::unique_ptr<Lane> lane;
+    int failures = 0; // transient ones in a row
 };
 
 // The engine's own statements run as the catalog's owner; user code inside switches to its owner by itself.
@@ -204,6 +221,31 @@ CatchUp::~CatchUp()
             slot.worker_pid = 0;
 }
 
+// A generation was stopped by what another try may not meet, as a worker would try it again. Everything before it is committed.
+bool CatchUp::wait_to_try_again()
+{
+    const auto transient = [](const auto &member)
+    {
+        return member->stop && (member->stop->kind == query::FoldStop::Kind::transient ||
+                                member->stop->kind == query::FoldStop::Kind::locked);
+    };
+    const auto &members = lane->members();
+    if (std::none_of(members.begin(), members.end(), transient))
+    {
+        failures = 0;
+        return false;
+    }
+    // One that has failed for good is told at once.
+    if (failures == most_retries ||
+        std::any_of(members.begin(), members.end(), [](const auto &m) { return m->failed; }))
+        return false;
+    const TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), first_retry_ms << failures);
+    failures++;
+    for (long left; (left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until)) > 0;)
+        wait_on_latch(left);
+    return true;
+}
+
 void CatchUp::raise_failures()
 {
     for (const auto &member : lane->members())
@@ -236,13 +278,7 @@ void CatchUp::take_over(const Member &member)
             return;
         if (error->sqlstate() != ERRCODE_LOCK_NOT_AVAILABLE || GetCurrentTimestamp() >= deadline)
             throw pg::PgError(*error);
-        pg::call(
-            []
-            {
-                (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
-                ResetLatch(MyLatch);
-                CHECK_FOR_INTERRUPTS();
-            });
+        wait_on_latch(10);
     }
 }
 
@@ -313,6 +349,12 @@ void CatchUp::run()
         if (!lane)
         {
             roll_back_to(before);
+            continue;
+        }
+        if (wait_to_try_again())
+        {
+            lane.reset();
+            done = false;
             continue;
         }
         raise_failures();
