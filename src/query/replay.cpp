@@ -256,6 +256,7 @@ std::vector<InstanceShare> shares_of_all(const Generation &generation)
     // In memory a state takes about what it takes in the table, twice that as a tree.
     const int count = static_cast<int>(std::min<std::size_t>(2 * stored / room + 1, most_shares));
     std::vector<InstanceShare> shares;
+    shares.reserve(static_cast<std::size_t>(count));
     for (int number = 0; number < count; number++)
         shares.push_back({number, count, nullptr});
     return shares;
