@@ -73,7 +73,7 @@ std::optional<pg::Error> replay_fault(const ReplaySubject &subject)
                                                                        " is being rebuilt by several lanes")
             .detail("Until they are done its states are as of no one position.")
             .hint("Call it again when they are: readmodel.status() shows how far they are.");
-    if (const std::optional<pg::Error> fault = check_generation(generation, subject.source))
+    if (std::optional<pg::Error> fault = check_generation(generation, subject.source))
         return fault;
     if (!definition_unchanged(generation))
         return pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
