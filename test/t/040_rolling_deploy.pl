@@ -2,8 +2,8 @@
 # takes, while events arrive. There is one rebuild in all, the newer definition stays the newest, and each revision can ask for its own.
 # The same with keep_generations at 0, where the older generation goes with the takeover, and with the gate.
 #
-# Guards define_query's look for a known hash, and beyond_kept(). Seen to fail with with_hash() that does not find what was dropped, and with
-# a define_query that makes a known definition the newest.
+# Guards define_query's look for a known hash, and beyond_kept(). Seen to fail with a with_hash() that does not find what was
+# rejected or dropped, and without the limit in beyond_kept().
 use strict;
 use warnings;
 use IPC::Run ();

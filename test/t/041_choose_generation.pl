@@ -2,8 +2,7 @@
 # cancelled, activate goes back and forth without making readers wait, superseded generations go when they are more than keep_generations,
 # and the gate can be the server's default.
 #
-# Seen to fail with a show_generation() that waits in the view's queue, without the limit in beyond_kept(), and with a lock on the states that
-# is waited for in drop_superseded().
+# Seen to fail with a with_hash() that does not find what was cancelled, and without the limit in beyond_kept().
 use strict;
 use warnings;
 use IPC::Run ();

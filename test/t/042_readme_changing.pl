@@ -1,6 +1,4 @@
 # The README's chapter "Changing a query": every statement works as it stands, from top to bottom, on the tutorial's shop.
-#
-# Seen to fail with another function's name in the chapter.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;

@@ -5,7 +5,7 @@
 #
 # Guards Fold::updater_unchanged, which Lane asks before a fold and again before its commit, query::definition_unchanged, which is
 # asked when a generation is taken up, and TailWorker::freeze_changed. Seen to fail with
-# updater_unchanged always true, without look_for_changes(), and without the watch on the event table in reload().
+# updater_unchanged always true, and without look_for_changes().
 use strict;
 use warnings;
 use IPC::Run;
