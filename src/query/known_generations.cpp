@@ -3,6 +3,7 @@
 #include "pg/sqlstate.hpp"
 #include "query/new_generation.hpp"
 #include "settings.hpp"
+#include "worker/in_hand.hpp"
 
 namespace query
 {
@@ -127,6 +128,7 @@ void clear_failure(const KnownGeneration &generation)
 
 void lock_states(const KnownGeneration &generation)
 {
+    worker::break_off_folds(generation.id);
     for (const Oid table : {generation.state_table, generation.alias_table})
         if (OidIsValid(table))
             pg::call([&] { LockRelationOid(table, AccessExclusiveLock); });

@@ -7,6 +7,7 @@
 #include "query/definition_hash.hpp"
 #include "query/known_generations.hpp"
 #include "query/new_generation.hpp"
+#include "worker/in_hand.hpp"
 #include "worker/wakeup.hpp"
 
 namespace query
@@ -21,23 +22,32 @@ Datum drop_query(FunctionCallInfo fcinfo)
     lock_query_name(name);
     const QueryRow query = require_own_query(name);
     std::vector<Oid> relations; // the view, then the tables of states
+    std::vector<int32> generations;
     {
         const CatalogScope scope;
         {
             if (OidIsValid(query.view))
                 relations.push_back(query.view);
             const LatestSnapshot snapshot;
-            const pg::Rows rows = pg::execute("SELECT c.oid FROM readmodel_catalog.generation g"
+            const pg::Rows rows = pg::execute("SELECT c.oid, g.generation_id FROM readmodel_catalog.generation g"
                                               "  JOIN pg_class c ON c.oid IN (g.state_table, g.alias_table)"
                                               " WHERE g.query_id = $1 ORDER BY g.generation_id, c.oid <> g.state_table",
                                               pg::Args().integer(query.id), true);
             for (uint64 row = 0; row < rows.size(); row++)
+            {
                 relations.push_back(rows.oid(row, 1));
+                generations.push_back(*rows.integer(row, 2));
+            }
         }
         // Everybody locks relations before rows of the catalog, the view before tables, tables by generation (readers of the
         // view, takeovers, flushes): so nobody waits in a circle.
         for (const Oid relation : relations)
+        {
+            if (relation != query.view)
+                for (const int32 generation : generations)
+                    worker::break_off_folds(generation);
             pg::call([&] { LockRelationOid(relation, AccessExclusiveLock); });
+        }
         pg::execute("DELETE FROM readmodel_catalog.checkpoint WHERE generation_id IN"
                     " (SELECT generation_id FROM readmodel_catalog.generation WHERE query_id = $1)",
                     pg::Args().integer(query.id));

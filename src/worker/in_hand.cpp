@@ -33,7 +33,7 @@ struct Notes
     char format[24];
     InHand::Note note[most_notes];
 };
-constexpr char format[24] = "pg_readmodel in hand 1";
+constexpr char format[24] = "pg_readmodel in hand 2";
 
 Notes *notes = nullptr;
 
@@ -129,6 +129,7 @@ void begin_notes(Oid database) noexcept
         if (note.state == state_free)
         {
             clear(note);
+            note.pid = MyProcPid;
             note.database = database;
             note.state = state_working;
             InHand::own = &note;
@@ -161,6 +162,16 @@ void drop_note() noexcept
 {
     if (InHand::own)
         InHand::own->generation_id = 0;
+}
+
+void break_off_folds(int32 generation_id) noexcept
+{
+    if (!notes || !shared())
+        return;
+    const SharedLock lock(LW_SHARED); // a worker that has ended has no note
+    for (const InHand::Note &note : notes->note)
+        if (note.state == state_working && note.database == MyDatabaseId && note.generation_id == generation_id)
+            kill(note.pid, SIGINT);
 }
 
 std::vector<LeftInHand> left_in_hand(Oid database)

@@ -44,6 +44,7 @@ public:
     struct Note
     {
         volatile int state; // free, working, or left
+        pid_t pid;          // of the worker
         Oid database;
         volatile int32 generation_id; // 0: nothing in hand
         volatile int64 position;
@@ -67,6 +68,10 @@ bool end_notes() noexcept; // true: something was left in hand
 
 // In a signal handler: the process is told to go, and it is not its own fault.
 void drop_note() noexcept;
+
+// Breaks off the fold of an event of this generation, wherever one is under way in this database: who wants the table of its states would
+// wait for an updater that may never end. The worker takes it for an error that may pass.
+void break_off_folds(int32 generation_id) noexcept;
 
 // What somebody has left in hand in this database.
 struct LeftInHand

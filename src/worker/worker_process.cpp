@@ -41,6 +41,7 @@ volatile sig_atomic_t user_code_depth = 0;
 volatile sig_atomic_t looks_since_sigterm = 0;
 
 WorkerStart start;
+uint64 definitions_before = 0; // the transaction
 DatabaseSlot *database_slot = nullptr;
 NameData database_name;
 bool is_rebuild = false;
@@ -364,6 +365,7 @@ bool WorkerProcess::stop_requested()
 
 void WorkerProcess::enter_transaction()
 {
+    definitions_before = pg_atomic_read_u64(&database_slot->definitions);
     switch (use_extension())
     {
     case Usable::yes:
@@ -475,7 +477,8 @@ bool WorkerProcess::should_leave_page()
     if (now.tv_sec == looked_at)
         return false;
     looked_at = now.tv_sec;
-    return pg::database_is_wanted(MyDatabaseId);
+    return pg_atomic_read_u64(&database_slot->definitions) != definitions_before ||
+           pg::database_is_wanted(MyDatabaseId);
 }
 
 namespace

@@ -75,8 +75,8 @@ public:
     // True once SIGTERM has come, also inside a transaction.
     static bool terminating() noexcept;
 
-    // True when a page should not be folded to its end: SIGTERM, or a DDL on the database (looked for every second) that will
-    // not wait for a slow updater. For between two events; false in a session that is no worker.
+    // True when a page should not be folded to its end: SIGTERM, or, looked for every second, a change of the definitions since
+    // enter_transaction() or a DDL on the database, which will not wait for a slow updater. For between two events; false in a session that is no worker.
     static bool should_leave_page();
 };
 
