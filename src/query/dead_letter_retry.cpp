@@ -79,7 +79,7 @@ private:
     };
 
     void run_together(std::span<Letter> letters);
-    Outcome fold_all(std::span<Letter> letters);
+    Outcome fold_all(std::span<Letter> letters, bool &stored);
     Outcome fold_share(std::span<Letter> letters, const InstanceShare &share, bool first, std::size_t most_bytes);
     LogReplay::After blame(std::span<Letter> letters, const Replay::Failure &failure, bool &left_out);
     void store(LogReplay &replay, const InstanceShare &share);
@@ -193,7 +193,7 @@ Retry::Outcome Retry::fold_share(std::span<Letter> letters, const InstanceShare 
 }
 
 // Aliases lead later events elsewhere once an earlier one is applied: all instances are looked at then.
-Retry::Outcome Retry::fold_all(std::span<Letter> letters)
+Retry::Outcome Retry::fold_all(std::span<Letter> letters, bool &stored)
 {
     if (!follows_aliases)
     {
@@ -209,6 +209,7 @@ Retry::Outcome Retry::fold_all(std::span<Letter> letters)
         {
         case Outcome::done:
             first = false;
+            stored = true;
             break;
         case Outcome::again:
             return Outcome::again;
@@ -227,11 +228,14 @@ void Retry::run_together(std::span<Letter> letters)
     for (const Letter &letter : letters)
         if (!letter.stays())
             chosen.ids.insert(letter.ids.begin(), letter.ids.end());
-    // Each time one letter more stays.
+    // Each time one letter more stays. Once states were stored with a letter that stays after all, they are stored without it, even if
+    // no other is left.
+    bool stored = false;
     Outcome outcome = Outcome::again;
-    while (outcome == Outcome::again && (follows_aliases || !chosen.ids.empty()) &&
-           !std::all_of(letters.begin(), letters.end(), [](const Letter &letter) { return letter.stays(); }))
-        outcome = fold_all(letters);
+    while (
+        outcome == Outcome::again && (follows_aliases || !chosen.ids.empty()) &&
+        (stored || !std::all_of(letters.begin(), letters.end(), [](const Letter &letter) { return letter.stays(); })))
+        outcome = fold_all(letters, stored);
     if (outcome == Outcome::too_large)
     {
         const std::size_t half = letters.size() / 2;
