@@ -73,6 +73,13 @@ bool Spec::splittable() const
                                 { return std::ranges::any_of(handler->steps, depends_on_state); });
 }
 
+bool Spec::concerns_one_instance() const
+{
+    const auto one = [](const auto &handler)
+    { return handler->keys.empty() || (handler->keys.size() == 1 && !handler->keys.front()->each); };
+    return !compiled->uses_aliases && std::ranges::all_of(compiled->handlers, one);
+}
+
 bool Spec::reads_data() const
 {
     return compiled->reads[static_cast<std::size_t>(Root::data)];

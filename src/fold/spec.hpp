@@ -39,6 +39,8 @@ public:
     // Whether the instances can be divided among several folds, each of which keeps all aliases: not if a state decides which are
     // remembered or forgotten, since only one of the folds has it.
     bool splittable() const;
+    // Whether an event changes one instance at most, and nothing beside it: neither several, nor aliases.
+    bool concerns_one_instance() const;
     bool reads_data() const;
     bool reads_metadata() const;
     bool reads_occurred_at() const;

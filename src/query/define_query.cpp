@@ -10,7 +10,7 @@
 #include "query/definition.hpp"
 #include "query/known_generations.hpp"
 #include "query/new_generation.hpp"
-#include "query/parse_spec.hpp"
+#include "query/splitting.hpp"
 #include "query/state_table.hpp"
 #include "query/view.hpp"
 #include "settings.hpp"
@@ -172,8 +172,8 @@ void tell_of_lanes(const std::string &name, const CheckedDefinition &checked)
     const int wanted = checked.options.parallel;
     if (wanted == 1)
         return;
-    const std::optional<std::string> &spec = checked.definition.spec;
-    const bool whole = spec && !parse_spec(*spec).splittable();
+    const Splitting splitting = splitting_of(checked.definition, checked.options.skip_errors);
+    const bool whole = splitting != Splitting::possible;
     const int most = whole ? 1 : std::max(1, settings::max_rebuild_workers);
     if (wanted <= most)
         return;
@@ -185,8 +185,12 @@ void tell_of_lanes(const std::string &name, const CheckedDefinition &checked)
                 (errmsg_plural("option \"parallel\" is %d, but query \"%s\" is rebuilt by %d lane",
                                "option \"parallel\" is %d, but query \"%s\" is rebuilt by %d lanes",
                                static_cast<unsigned long>(most), wanted, name.c_str(), most),
-                 whole ? errdetail("In its spec $state decides which aliases are remembered or forgotten.")
-                       : errdetail("A rebuild has no more lanes than this server has rebuild workers."),
+                 splitting == Splitting::state_decides
+                     ? errdetail("In its spec $state decides which aliases are remembered or forgotten.")
+                 : splitting == Splitting::all_lanes_skip
+                     ? errdetail(
+                           "An event that is passed over (on_error = skip) could have changed what another lane has.")
+                     : errdetail("A rebuild has no more lanes than this server has rebuild workers."),
                  whole ? 0 : errhint("Raise \"readmodel.max_rebuild_workers\", which takes a restart of the server.")));
         });
 }

@@ -6,6 +6,7 @@
 #include "query/dead_letter.hpp"
 #include "query/function_updater.hpp"
 #include "query/spec_updater.hpp"
+#include "query/splitting.hpp"
 #include "settings.hpp"
 #include "worker/in_hand.hpp"
 #include "worker/worker_process.hpp"
@@ -78,7 +79,8 @@ Fold::Fold(const Generation &generation_, bool fresh, InstanceShare share)
       cache(generation_.definition.spec ? StateForm::trees : StateForm::documents),
       store(generation_, fresh && share.count > 1), // the other shares fill the table meanwhile
       updater(make_updater(generation_, cache, share)),
-      complete(fresh)
+      complete(fresh),
+      alone(share.count == 1)
 {
 }
 
@@ -102,6 +104,17 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
             result.last = part.last;
         if (!part.stop || !part.stop->skippable || !generation.options.skip_errors)
         {
+            result.stop = std::move(part.stop);
+            return result;
+        }
+        if (!alone && splitting_of(generation.definition, true) != Splitting::possible)
+        {
+            // Split while on_error was fail.
+            const char *const why =
+                "The rebuild is split, and another lane may have applied the event to its instances; "
+                "readmodel.rebuild() begins again with one lane, which can pass over it.";
+            part.stop->log_detail += (part.stop->log_detail.empty() ? "" : " ") + std::string(why);
+            part.stop->detail += (part.stop->detail.empty() ? "" : "\n") + std::string(why);
             result.stop = std::move(part.stop);
             return result;
         }

@@ -84,7 +84,8 @@ private:
     StateCache cache;
     StateStore store;
     std::unique_ptr<PageUpdater> updater;
-    bool complete; // the cache or nothing: an unknown entry cannot be in the table
+    bool complete;    // the cache or nothing: an unknown entry cannot be in the table
+    const bool alone; // all instances are this fold's
 };
 
 } // namespace query

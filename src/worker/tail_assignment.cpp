@@ -2,7 +2,7 @@
 
 #include "pg/transaction.hpp"
 #include "query/generation_check.hpp"
-#include "query/parse_spec.hpp"
+#include "query/splitting.hpp"
 #include "settings.hpp"
 #include "source/position_floor.hpp"
 #include "worker/adoption.hpp"
@@ -29,7 +29,7 @@ int shares_of_rebuild(const query::Generation &generation)
 {
     if (generation.checkpoint || generation.options.parallel == 1 || settings::max_rebuild_workers < 2)
         return 1;
-    if (generation.definition.spec && !query::parse_spec(*generation.definition.spec).splittable())
+    if (query::splitting_of(generation.definition, generation.options.skip_errors) != query::Splitting::possible)
         return 1;
     return std::min(generation.options.parallel,
                     settings::max_rebuild_workers); // more would only read the log more often
