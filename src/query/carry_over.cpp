@@ -115,6 +115,9 @@ void carry_over_indexes(const Generation &generation, Oid from)
             pg::attempt(false,
                         [&]
                         {
+                            // Already looking at an index folds the constants in its expressions: calls of its owner's code.
+                            const pg::AsUser owner(generation.owner, true);
+                            pg::set_local("search_path", "pg_catalog, pg_temp");
                             const worker::WorkerProcess::UserCode user_code; // building a large one can be broken off
                             pg::call([&] { clone_index(from, generation.state_table, index); });
                         });

@@ -3,7 +3,7 @@
 # readers of the view.
 #
 # Guards query::prepare_takeover. Seen to fail without carry_over_indexes, carry_over_storage, carry_over_privileges or the ANALYZE, with an
-# error of one index stopping the takeover, and with the preparation left out in the tail or in catch_up; and query::takeover_patience_ms, seen to fail
+# error of one index stopping the takeover, with indexes looked at as a superuser, and with the preparation left out in the tail or in catch_up; and query::takeover_patience_ms, seen to fail
 # without any patience.
 use strict;
 use warnings;
@@ -157,6 +157,29 @@ wait_until($node, 'postgres', "serving = $generation FROM readmodel_catalog.quer
 $readers->signal('TERM');
 $readers->finish;
 unlike($output, qr/ERROR/, '.. and none of them met an error');
+
+# --- an index is its owner's code, also where only its constants are folded
+$node->safe_psql('postgres', q{
+    CREATE ROLE indexer;
+    SELECT readmodel.grant_definer('indexer');
+    GRANT SELECT ON public.events TO indexer;
+    CREATE FUNCTION public.told_who(n int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+    BEGIN
+        RAISE LOG 'an index is read as %', current_user;
+        RETURN n::text;
+    END $$});
+my $define_indexed = q{SET SESSION AUTHORIZATION indexer;
+    SELECT readmodel.define_query('indexed', 'shop', spec => '{"key": "$event.stream", "on": {"*": {"add": {"%s": 1}}}}')};
+$node->safe_psql('postgres', sprintf($define_indexed, 'a'));
+wait_until($node, 'postgres', q{readmodel.readiness('indexed') = 'ready'}, 'a query of a role without rights is ready');
+$node->safe_psql('postgres', q{SET SESSION AUTHORIZATION indexer;
+    DO $$ BEGIN EXECUTE format('CREATE INDEX ON %s ((public.told_who(1) || id))', readmodel.state_table('indexed')); END $$});
+my $logged = -s $node->logfile;
+$node->safe_psql('postgres', sprintf($define_indexed, 'b'));
+wait_until($node, 'postgres', q{(SELECT serving_generation = 2 FROM readmodel.status() WHERE name = 'indexed')}, 'the new one has taken over');
+my $lines = slurp_file($node->logfile, $logged);
+like($lines, qr/an index is read as indexer/, 'the index was carried over');
+unlike($lines, qr/an index is read as (?!indexer)/, 'and read as its owner, by nobody else');
 
 $node->stop;
 done_testing();
