@@ -103,17 +103,25 @@ Datum activate(FunctionCallInfo fcinfo)
     // With the row locked: a takeover has committed or comes later. It changes what serves.
     const QueryRow now = require_query(name);
     const KnownGenerations known(now);
-    activate_generation(now, known, known.numbered(number));
+    const KnownGeneration &wanted = known.numbered(number);
+    const KnownGeneration &of_definition = wanted.has_states() ? wanted : *known.with_hash(wanted.hash);
+    if (of_definition.number != number && of_definition.has_states())
+        pg::log(NOTICE, called(now, number) + " has no states, generation " + std::to_string(of_definition.number) +
+                            " has the same definition");
+    activate_generation(now, known, of_definition);
     worker::announce_definitions();
     PG_RETURN_VOID();
 }
 
-// Nothing; or the query's newest generation if it waits at the gate.
+// The newest generation if it waits at the gate, else the last that was left waiting there when a newer definition came; nothing.
 const KnownGeneration *gated_generation(const QueryRow &query, const KnownGenerations &known)
 {
     const KnownGeneration &newest = known.numbered(query.newest);
     if (newest.phase == Phase::gated)
         return &newest;
+    for (auto generation = known.all().rbegin(); generation != known.all().rend(); ++generation)
+        if (generation->phase == Phase::gated)
+            return &*generation;
     pg::log(NOTICE, "no generation of query " + pg::shown(query.name) + " waits for a decision");
     return nullptr;
 }
@@ -127,6 +135,13 @@ Datum approve(FunctionCallInfo fcinfo)
     const KnownGeneration *const gated = gated_generation(query, known);
     if (!gated)
         PG_RETURN_VOID();
+    if (gated->number != query.newest)
+    {
+        pg::log(NOTICE, called(query, gated->number) + " waits, but a newer definition is in force", {},
+                "SELECT readmodel.activate(" + pg::quoted_literal(name) + ", " + std::to_string(gated->number) +
+                    "); puts it in force, readmodel.reject() gives it up.");
+        PG_RETURN_VOID();
+    }
     set_phase(query, *gated, Phase::rebuilding);
     worker::announce_definitions();
     pg::log(NOTICE, called(query, gated->number) + " is built now");
@@ -144,12 +159,13 @@ Datum reject(FunctionCallInfo fcinfo)
         PG_RETURN_VOID();
     lock_states(*gated);
     lock_query_row(query);
-    const int32 serving = require_query(name).serving;
-    set_newest(query, serving);
+    const QueryRow now = require_query(name);
+    const int32 in_force = gated->number == now.newest ? now.serving : now.newest;
+    set_newest(query, in_force);
     forget_states(query, *gated, Phase::rejected, true);
     worker::announce_definitions();
     pg::log(NOTICE,
-            called(query, gated->number) + " is rejected, generation " + std::to_string(serving) + " stays in force");
+            called(query, gated->number) + " is rejected, generation " + std::to_string(in_force) + " stays in force");
     PG_RETURN_VOID();
 }
 

@@ -226,6 +226,8 @@ Datum define_query(FunctionCallInfo fcinfo)
     const int32 number = in_force ? query->newest : add_generation(*query, known, checked);
     if (changed || !in_force)
         worker::announce_definitions();
+    if (changed)
+        announce_stop(known); // a limit that is set now may be meant for the very call that is under way
     return Int32GetDatum(number);
 }
 

@@ -4,6 +4,7 @@
 #include "query/new_generation.hpp"
 #include "settings.hpp"
 #include "worker/in_hand.hpp"
+#include "worker/wakeup.hpp"
 
 namespace query
 {
@@ -124,6 +125,13 @@ void clear_failure(const KnownGeneration &generation)
 {
     const CatalogScope scope;
     pg::execute("DELETE FROM readmodel_catalog.failure WHERE generation_id = $1", pg::Args().integer(generation.id));
+}
+
+void announce_stop(const KnownGenerations &known)
+{
+    for (const KnownGeneration &generation : known.all())
+        if (generation.phase == Phase::rebuilding || generation.phase == Phase::live)
+            worker::announce_stop(generation.id);
 }
 
 void lock_states(const KnownGeneration &generation)

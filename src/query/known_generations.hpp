@@ -40,6 +40,9 @@ private:
     std::vector<KnownGeneration> rows; // by number
 };
 
+// At the commit the workers load the definitions, and break off what they are at for this query.
+void announce_stop(const KnownGenerations &known);
+
 // How a new generation begins: it waits at the gate if its query says so (nothing: if the setting does) and has been live before.
 Phase first_phase(const KnownGenerations &known, const std::optional<bool> &gate);
 

@@ -157,6 +157,8 @@ bool set_paused(const std::string &name, bool paused)
                         name);
     }
     worker::announce_definitions();
+    if (paused)
+        announce_stop(KnownGenerations(query));
     return true;
 }
 

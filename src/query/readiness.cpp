@@ -5,6 +5,7 @@
 #include "query/source_view.hpp"
 #include "query/visibility.hpp"
 #include "settings.hpp"
+#include "worker/in_hand.hpp"
 #include "worker/session_settings.hpp"
 
 namespace query
@@ -78,6 +79,14 @@ void add_shared_memory(ReadinessFacts &facts, Standing &standing, const ServerFa
     const worker::GenerationSlot &slot = *standing.slot;
     standing.held = slot.worker_pid != 0 && process_lives(slot.worker_pid);
     facts.held = standing.held;
+    if (standing.held)
+        if (const std::optional<worker::EventInHand> event = worker::event_in_hand(slot.worker_pid))
+        {
+            facts.call_seconds = static_cast<long>(event->seconds);
+            facts.own_call = event->generation_id == generation_id;
+            facts.call_position = event->position;
+            facts.worker_pid = slot.worker_pid;
+        }
     facts.rebuild_no_slot = rebuild_has_no_slot(slot);
     facts.rebuild_wanted = slot.assignment == worker::Assignment::rebuild_wanted;
     facts.block = code_of(slot.block);

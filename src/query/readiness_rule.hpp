@@ -126,6 +126,12 @@ struct ReadinessFacts
     int writer_pid = 0; // 0: a prepared transaction
     long writer_seconds = 0;
 
+    // The worker that moves it is in one call of an updater for this long; whose, is said if it is not its own.
+    long call_seconds = 0;
+    bool own_call = false;
+    source::Position call_position = 0;
+    int worker_pid = 0;
+
     // The option max_lag is set, there are events that are not applied, and the last time without any is longer ago.
     bool lag_exceeded = false;
     double lag_seconds = 0;
@@ -235,6 +241,17 @@ inline Verdict lags(const ReadinessFacts &facts)
     return stalled(std::move(reason));
 }
 
+// A call that takes longer keeps everything up that the worker moves.
+inline constexpr long long_call_seconds = 10;
+
+inline std::string long_call(const ReadinessFacts &facts)
+{
+    return "updater: " +
+           (facts.own_call ? "at the event at position " + std::to_string(facts.call_position)
+                           : "pid " + std::to_string(facts.worker_pid) + " is at one event of another query") +
+           " for " + std::to_string(facts.call_seconds) + " s";
+}
+
 } // namespace rule
 
 inline Verdict decide(const ReadinessFacts &facts)
@@ -253,6 +270,11 @@ inline Verdict decide(const ReadinessFacts &facts)
         return rule::blocked(facts);
     if (facts.rebuild_wanted && !facts.held)
         return {Status::rebuilding, "queued: waits for a rebuild worker"};
+    const bool in_long_call = facts.held && facts.call_seconds >= rule::long_call_seconds;
+    if (in_long_call && facts.live)
+        return rule::stalled(rule::long_call(facts));
+    if (in_long_call)
+        return {Status::rebuilding, rule::long_call(facts)};
     if (!facts.live)
         return {Status::rebuilding, facts.held ? std::string() : std::string("queued: no worker has taken it up yet")};
     const bool seen = !source::before(facts.checkpoint, facts.required);

@@ -33,7 +33,7 @@ struct Notes
     char format[24];
     InHand::Note note[most_notes];
 };
-constexpr char format[24] = "pg_readmodel in hand 2";
+constexpr char format[24] = "pg_readmodel in hand 3";
 
 Notes *notes = nullptr;
 
@@ -172,6 +172,19 @@ void break_off_folds(int32 generation_id) noexcept
     for (const InHand::Note &note : notes->note)
         if (note.state == state_working && note.database == MyDatabaseId && note.generation_id == generation_id)
             kill(note.pid, SIGINT);
+}
+
+std::optional<EventInHand> event_in_hand(pid_t worker) noexcept
+{
+    if (!notes)
+        return std::nullopt;
+    for (const InHand::Note &note : notes->note)
+    {
+        const EventInHand event = {note.generation_id, note.position, InHand::now() - note.since};
+        if (note.state == state_working && note.pid == worker && note.at_event && event.generation_id != 0)
+            return event;
+    }
+    return std::nullopt;
 }
 
 std::vector<LeftInHand> left_in_hand(Oid database)

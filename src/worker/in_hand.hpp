@@ -33,6 +33,7 @@ public:
         if (own)
         {
             own->position = position;
+            own->since = now();
             own->at_event = true;
         }
     }
@@ -48,6 +49,7 @@ public:
         Oid database;
         volatile int32 generation_id; // 0: nothing in hand
         volatile int64 position;
+        volatile int64 since; // seconds of a clock that only runs
         volatile bool at_event;
         bool crashed; // left: the server did with it
     };
@@ -56,7 +58,16 @@ private:
     friend void begin_notes(Oid database) noexcept;
     friend bool end_notes() noexcept;
     friend void drop_note() noexcept;
+    // Coarse: this is asked for with every event.
+    static int64 now() noexcept
+    {
+        timespec time;
+        (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+        return time.tv_sec;
+    }
     static Note *own; // of this process
+
+    friend std::optional<struct EventInHand> event_in_hand(pid_t worker) noexcept;
 };
 
 // In the postmaster, whenever shared memory is made: what was in hand then was left.
@@ -72,6 +83,15 @@ void drop_note() noexcept;
 // Breaks off the fold of an event of this generation, wherever one is under way in this database: who wants the table of its states would
 // wait for an updater that may never end. The worker takes it for an error that may pass.
 void break_off_folds(int32 generation_id) noexcept;
+
+// The call of an updater, or the evaluation of a key, that a worker is in.
+struct EventInHand
+{
+    int32 generation_id;
+    source::Position position;
+    int64 seconds; // for how long
+};
+std::optional<EventInHand> event_in_hand(pid_t worker) noexcept;
 
 // What somebody has left in hand in this database.
 struct LeftInHand

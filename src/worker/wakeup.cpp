@@ -11,6 +11,7 @@
 
 #include "worker/wakeup.hpp"
 
+#include "worker/in_hand.hpp"
 #include "worker/shared.hpp"
 
 namespace worker
@@ -33,6 +34,8 @@ struct Noted
     bool extension;
     bool databases;
     bool finishes_prepared;
+    int stop_count;
+    int32 stops[8]; // generations; a query has two or three
 };
 Noted noted;
 
@@ -167,6 +170,8 @@ void tell(Noted what, bool committed) noexcept
     {
         pg_atomic_fetch_add_u64(&slot->definitions, 1); // a full barrier
         set_latch_of(*slot);
+        for (int i = 0; i < what.stop_count; i++)
+            break_off_folds(what.stops[i]);
     }
     if (what.events)
     {
@@ -249,6 +254,13 @@ void announce_definitions(bool sources)
         return;
     noted.any = noted.definitions = true;
     noted.sources |= sources;
+}
+
+void announce_stop(int32 generation_id)
+{
+    announce_definitions();
+    if (noted.any && noted.stop_count < static_cast<int>(std::size(noted.stops)))
+        noted.stops[noted.stop_count++] = generation_id;
 }
 
 void announce_extension()

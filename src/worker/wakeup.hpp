@@ -18,6 +18,9 @@ void install_wakeup();
 // the set of event tables changed too. Does nothing without shared memory.
 void announce_definitions(bool sources = false);
 
+// The same, and the fold of an event of this generation is broken off: it is not to go on, and its updater may never end.
+void announce_stop(int32 generation_id);
+
 // At the commit of the current transaction: the extension was created here, so the launcher looks at this database now.
 void announce_extension();
 
