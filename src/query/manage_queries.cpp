@@ -72,8 +72,8 @@ Datum rebuild(FunctionCallInfo fcinfo)
     const std::string name = text_argument(fcinfo, 0, "name");
     lock_query_name(name);
     const QueryRow query = require_own_query(name);
-    const KnownGenerations known(query);
-    const KnownGeneration &newest = known.numbered(query.newest);
+    const KnownGenerations before(query);
+    const KnownGeneration &newest = before.numbered(query.newest);
     if (newest.phase == Phase::gated)
         throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "generation " + std::to_string(newest.number) +
                                                                       " of query " + pg::shown(name) +
@@ -81,19 +81,25 @@ Datum rebuild(FunctionCallInfo fcinfo)
             .hint("Call readmodel.approve() or readmodel.reject().");
     const Definition definition = load_definition(query, newest.number);
     require_updater(query, definition);
-    const int32 number = known.all().back().number + 1;
     // Of what the catalog has now: the hash of a generation whose updater was replaced is not that of what would be built.
     const std::string hash = definition_hash(query.source_id, definition);
-    std::vector<KnownGeneration> unfinished; // on its way, and not needed any more
-    for (const KnownGeneration &generation : known.all())
-        if (generation.phase == Phase::rebuilding && generation.hash == hash && generation.number != query.serving)
-            unfinished.push_back(generation);
-    for (const KnownGeneration &generation : unfinished)
-        lock_states(generation); // before any row, see drop_query
+    // On its way, and not needed any more.
+    const auto is_unfinished = [&](const KnownGeneration &generation, int32 serving)
+    { return generation.phase == Phase::rebuilding && generation.hash == hash && generation.number != serving; };
+    for (const KnownGeneration &generation : before.all())
+        if (is_unfinished(generation, query.serving))
+            lock_states(generation); // before any row, see drop_query
+    // With the row locked: a takeover has committed or comes later. One that is serving by now stays.
+    lock_query_row(query);
+    const int32 serving = require_query(name).serving;
+    const KnownGenerations known(query);
+    const int32 number = known.all().back().number + 1;
     build_generation(query, number, definition, hash);
     pg::log(NOTICE, "query " + pg::shown(name) + " is built anew as generation " + std::to_string(number));
-    for (const KnownGeneration &generation : unfinished)
+    for (const KnownGeneration &generation : known.all())
     {
+        if (!is_unfinished(generation, serving))
+            continue;
         forget_states(query, generation, Phase::dropped, false);
         pg::log(NOTICE, "generation " + std::to_string(generation.number) + " of query " + pg::shown(name) +
                             ", which was being built, is dropped");
