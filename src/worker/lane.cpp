@@ -78,8 +78,10 @@ Lane::Lane(const source::EventSource &event_source) : source(event_source), read
 
 Member &Lane::add(query::Generation generation, std::optional<query::Share> share)
 {
-    all.push_back(std::make_unique<Member>(std::move(generation), share));
-    Member &member = *all.back();
+    // By their ids: in the order in which everybody locks the rows of several checkpoints.
+    const auto after = std::upper_bound(all.begin(), all.end(), generation.id,
+                                        [](int32 id, const auto &other) { return id < other->generation.id; });
+    Member &member = **all.insert(after, std::make_unique<Member>(std::move(generation), share));
     member.stored = member.cursor = share ? share->position : member.generation.checkpoint;
     member.stored_at = GetCurrentTimestamp();
     return member;
