@@ -18,9 +18,10 @@ void require_same_file(Oid relation)
     const pg::Rows rows = pg::execute("SELECT relfilenode FROM pg_class WHERE oid = $1 AND relfilenode <> 0",
                                       pg::Args().oid(relation), true);
     const Oid now = pg::file_of(relation);
-    if (OidIsValid(now) && (rows.empty() || rows.oid(0, 1) != now))
-        throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
-                        "table " + pg::relation_name(relation) + " was changed concurrently")
+    const std::string name = pg::relation_name(relation);
+    if (name.empty() || (OidIsValid(now) && (rows.empty() || rows.oid(0, 1) != now)))
+        throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE, name.empty() ? "a table was dropped concurrently"
+                                                                        : "table " + name + " was changed concurrently")
             .hint("Run the transaction again.");
 }
 

@@ -22,7 +22,7 @@ std::vector<ReplaySubject> replay_subjects(const QueryRow &query);
 
 // Locks what is read: the event table, and the tables of states and aliases in this mode.
 void lock_for_replay(const ReplaySubject &subject, LOCKMODE states);
-// For a snapshot from before the locks: throws 40001 if one of the tables was rewritten since, and would look empty.
+// For a snapshot from before the locks: throws 40001 if one of the tables was dropped since, or rewritten and would look empty.
 void require_not_rewritten(const ReplaySubject &subject);
 
 // Why the generation cannot be folded afresh: its updater was replaced, a right is missing, its rebuild is split ..

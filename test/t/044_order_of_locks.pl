@@ -1,7 +1,7 @@
 # Takeovers, operators and the tail get along: nobody waits in a circle, and nobody acts on what has changed while it waited.
 #
-# Seen to fail with a rebuild() that does not look again once it has its locks (2BP01, or a deadlock of a reader), and with members of a
-# lane that are in the order of their arrival.
+# Seen to fail with a rebuild() that does not look again once it has its locks (2BP01, or a deadlock of a reader), with members of a
+# lane that are in the order of their arrival, and with a verify() that does not look whether the states are there.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -59,6 +59,18 @@ $operator->query_safe("SELECT FROM readmodel_catalog.checkpoint WHERE generation
 $operator->quit;
 wait_until($node, 'postgres', $all_there, 'it goes on');
 unlike(slurp_file($node->logfile, $logged), qr/deadlock/, 'without a deadlock');
+
+# --- whoever looks inside under a snapshot from before a takeover is told, when the old states are gone by now
+my $reader = $node->background_psql('postgres', on_error_stop => 0);
+$reader->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM public.events');
+$node->safe_psql('postgres', q{SELECT readmodel.define_query('others', 'shop', 'public.order_placed(jsonb, jsonb)', key => 'stream',
+    options => '{"version": "2", "keep_generations": 0}')});
+wait_until($node, 'postgres', q{(SELECT count(*) = 1 FROM readmodel.generations('others')) AND readmodel.readiness('others') = 'ready'},
+    'a new generation has taken over, and the old one is dropped');
+$logged = -s $node->logfile;
+$reader->query(q{SELECT * FROM readmodel.verify('others')});
+$reader->quit;
+like(slurp_file($node->logfile, $logged), qr/ERROR:  a table was dropped concurrently/, 'verify() says so');
 
 $node->stop;
 done_testing;
