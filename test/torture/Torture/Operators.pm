@@ -15,8 +15,20 @@ my %expected = (
     define => [@common],
     drop => [@common],
     # Dropped, replaced, or defined anew under it; a reader of the view in the way of the takeover.
-    catch_up => [ @common, qw(55000 55P03 RM003) ],
-    rebuild => [@common],
+    # .. or it has failed, fails here, or waits for approval.
+    catch_up => [ @common, qw(55000 55P03 RM003 38000 RM002) ],
+    rebuild => [ @common, '55000' ],    # it waits for approval
+    replace_body => [@common],
+    # Its function was replaced, its rebuild is split; tables that were rewritten.
+    verify => [ @common, '55000' ],
+    rebuild_instance => [ @common, '55000' ],
+    retry_letters => [ @common, '55000' ],
+    retry_letter => [ @common, '55000' ],
+    discard_letter => [@common],
+    correct => [ @common, '55000' ],
+    mend => [@common],
+    approve => [@common],
+    reject => [@common],
     # .. or its definition is gone with an updater that was replaced.
     activate => [ @common, qw(55000 55P03) ],
     cancel_rebuild => [@common],
@@ -29,13 +41,130 @@ my %expected = (
     vacuum => [qw(55P03 40P01)],
 );
 
+# A row of what a SELECT finds; which one the step says.
+sub chosen
+{
+    my ($dbh, $step, $select, @arguments) = @_;
+    my $rows = $dbh->selectall_arrayref($select, undef, @arguments);
+    return @$rows ? @{ $rows->[ $step->{pick} % @$rows ] } : ();
+}
+
+# One of the query's dead letters.
+sub letter { my ($dbh, $step) = @_; return chosen($dbh, $step, 'SELECT position FROM readmodel.dead_letters(?) ORDER BY 1', $step->{query}) }
+
+# Takes away what a query has failed at, or gives it a function that can take it, and lets it go on. An event that every function
+# refuses is in no state, so it may go.
+sub mend
+{
+    my ($dbh, $query, $code) = @_;
+    my ($template, $kind) = split(/ /, $query);
+    my $at = $dbh->selectrow_array('SELECT error_position FROM readmodel.status() WHERE name = ?', undef, $query);
+    my $table = $Torture::Tables::kinds{$kind};
+    my $amount = $dbh->selectrow_array("SELECT (data ->> 'amount')::bigint FROM oracle.$kind WHERE position = ?", undef, $at);
+    my $how = !defined $amount ? 'nothing there' : ($amount + 50) % 2 ? 'deleted' : 'replaced';
+    $dbh->do('BEGIN');
+    $dbh->do("DELETE FROM $table->{table} WHERE $table->{position} = ?", undef, $at) if $how eq 'deleted';
+    if ($how eq 'replaced')
+    {
+        Torture::Queries::lock_functions($dbh);
+        Torture::Queries::write_body($dbh, $kind, { template => $template, key => 'A', code => $code });
+    }
+    $dbh->do('SELECT readmodel.retry(?)', undef, $query);
+    $dbh->do('COMMIT');
+    return "$how: $query at " . ($at // 'nothing');
+}
+
+sub with_query
+{
+    my ($select) = @_;
+    return sub { my ($dbh, $step) = @_; $dbh->do("SELECT $select", undef, $step->{query}); return $step->{query} };
+}
+
+sub decide
+{
+    my ($function) = @_;
+    return sub {
+        my ($dbh, $step) = @_;
+        my ($query) = chosen($dbh, $step, q{SELECT name FROM readmodel.status() WHERE status = 'gated' ORDER BY name});
+        return 'nobody waits' if !defined $query;
+        $dbh->do("SELECT readmodel.$function(?)", undef, $query);
+        return "done: $query";
+    };
+}
+
 my %steps = (
+    replace_body => sub {
+        my ($dbh, $step) = @_;
+        Torture::Queries::replace_body($dbh, $step->{table}, $step->{definition});
+        return "$step->{query}: $step->{definition}{code}";
+    },
+    verify => sub {
+        my ($dbh, $step) = @_;
+        my $different = $dbh->selectall_arrayref('SELECT id, stored_position, folded_position, stored, folded FROM readmodel.verify(?, ?)',
+            undef, $step->{query}, $step->{sample});
+        return "$step->{query}: no difference" if !@$different;
+        return "DIFFERENT: $step->{query}, " . join('; ', map { join(', ', map { $_ // 'nothing' } @$_) } @$different);
+    },
+    rebuild_instance => sub {
+        my ($dbh, $step) = @_;
+        my $table = $dbh->selectrow_array('SELECT readmodel.state_table(?)', undef, $step->{query});
+        my ($id) = chosen($dbh, $step, "SELECT id::text FROM $table ORDER BY id");
+        return "$step->{query}: no instances" if !defined $id;
+        $dbh->do('SELECT readmodel.rebuild_instance(?, ?)', undef, $step->{query}, $id);
+        return "done: $step->{query}, $id";
+    },
+    # All of them are still refused, unless they have been corrected.
+    retry_letters => sub {
+        my ($dbh, $step) = @_;
+        my $before = () = $dbh->selectall_arrayref('SELECT FROM readmodel.dead_letters(?)', undef, $step->{query})->@*;
+        my $applied = $dbh->selectrow_array('SELECT readmodel.retry_dead_letters(?)', undef, $step->{query});
+        return "$step->{query}: applied $applied of $before";
+    },
+    retry_letter => sub {
+        my ($dbh, $step) = @_;
+        my ($position) = letter($dbh, $step) or return "$step->{query}: no letters";
+        my $applied = $dbh->selectrow_array('SELECT readmodel.retry_dead_letters(?, ?)', undef, $step->{query}, $position);
+        return "$step->{query}: applied $applied of 1, $position";
+    },
+    discard_letter => sub {
+        my ($dbh, $step) = @_;
+        my ($position) = letter($dbh, $step) or return "$step->{query}: no letters";
+        $dbh->do('SELECT readmodel.discard_dead_letter(?, ?)', undef, $step->{query}, $position);
+        return "done: $step->{query}, $position";
+    },
+    # An event is corrected so that everybody can take it, and tried again. The lanes of a rebuild that is split could take the one
+    # half of it before and the other after that, so none may be, or begin; the lock that the first call takes keeps new ones away.
+    correct => sub {
+        my ($dbh, $step) = @_;
+        my ($position) = letter($dbh, $step) or return "$step->{query}: no letters";
+        $dbh->do('BEGIN');
+        $dbh->do('SELECT readmodel.retry_dead_letters(?, -1)', undef, $step->{query});
+        my $beginning = $dbh->selectrow_array(q{SELECT count(*) FROM readmodel_catalog.checkpoint
+            JOIN readmodel_catalog.generation USING (generation_id) JOIN readmodel_catalog.query USING (query_id)
+            WHERE name = ? AND position IS NULL}, undef, $step->{query});
+        if ($beginning)
+        {
+            $dbh->do('ROLLBACK');
+            return "$step->{query}: it is being built";
+        }
+        $dbh->do(Torture::Tables::correction($step->{table}), undef, $position);
+        my $applied = $dbh->selectrow_array('SELECT readmodel.retry_dead_letters(?, ?)', undef, $step->{query}, $position);
+        $dbh->do('COMMIT');
+        return "$step->{query}: applied $applied of 1, $position";
+    },
+    mend => sub {
+        my ($dbh, $step) = @_;
+        my ($query) = chosen($dbh, $step, q{SELECT name FROM readmodel.status() WHERE status = 'failed' AND reason LIKE 'updater_error%' ORDER BY name});
+        return defined $query ? mend($dbh, $query, $step->{code}) : 'nobody has failed';
+    },
+    approve => decide('approve'),
+    reject => decide('reject'),
     define => sub {
         my ($dbh, $step) = @_;
         return "$step->{query}: generation "
           . Torture::Queries::define($dbh, $step->{query}, $step->{table}, $step->{definition}, $step->{options});
     },
-    drop => sub { my ($dbh, $step) = @_; $dbh->do('SELECT readmodel.drop_query(?)', undef, $step->{query}); return $step->{query} },
+    drop => with_query('readmodel.drop_query(?)'),
     catch_up => sub { my ($dbh, $step) = @_; $dbh->do('CALL readmodel.catch_up(?)', undef, $step->{query}); return $step->{query} },
     rebuild => sub {
         my ($dbh, $step) = @_;
@@ -50,10 +179,10 @@ my %steps = (
         $dbh->do('SELECT readmodel.activate(?, ?)', undef, $step->{query}, $generation // 1);
         return "$step->{query}: generation " . ($generation // 1);
     },
-    cancel_rebuild => sub { my ($dbh, $step) = @_; $dbh->do('SELECT readmodel.cancel_rebuild(?)', undef, $step->{query}); return $step->{query} },
-    retry => sub { my ($dbh, $step) = @_; $dbh->do('SELECT readmodel.retry(?)', undef, $step->{query}); return $step->{query} },
-    pause => sub { my ($dbh, $step) = @_; $dbh->do('SELECT readmodel.pause(?)', undef, $step->{query}); return $step->{query} },
-    resume => sub { my ($dbh, $step) = @_; $dbh->do('SELECT readmodel.resume(?)', undef, $step->{query}); return $step->{query} },
+    cancel_rebuild => with_query('readmodel.cancel_rebuild(?)'),
+    retry => with_query('readmodel.retry(?)'),
+    pause => with_query('readmodel.pause(?)'),
+    resume => with_query('readmodel.resume(?)'),
     # A new partition, with events that go into it directly.
     add_partition => sub {
         my ($dbh, $step, $rows, $n) = @_;
@@ -97,6 +226,12 @@ sub run
         my $outcome = $session->step($n, $op, $expected{$op}, sub { my ($dbh) = @_; return $steps{$op}->($dbh, $step, \@rows, $n) });
         last if $outcome !~ /^(lost|40P01|40001)$/;
     }
+    if ($op eq 'verify' && $session->{detail} =~ /^DIFFERENT/)
+    {
+        $session->{fault} = "verify() disagrees: $session->{detail}\n";
+        $session->note($n, $op, 'unexpected difference', $session->{detail});
+        return 1;
+    }
     if ($op eq 'pause')
     {
         sleep($step->{wait} / 1000);
@@ -107,7 +242,7 @@ sub run
     {
         $session->step($n, 'define', $expected{define}, sub { my ($dbh) = @_; return $steps{define}->($dbh, { %$step, %$then }) });
     }
-    return;
+    return 0;
 }
 
 1;

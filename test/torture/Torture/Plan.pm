@@ -25,6 +25,7 @@ sub new
     $self->long_writer($_) foreach map { "long writer $_" } 1 .. 3;
     $self->definitions;
     $self->operator;
+    $self->mender;
     $self->housekeeper;
     $self->server;
     $self->watcher($_) foreach 'watcher 1', 'watcher 2';
@@ -194,19 +195,32 @@ sub definitions
                 { template => $template, key => 'A', code => $code } ];
         }
     }
-    my (@deck, %guests);
-    for (my $at = $random->between(200, 800); $at < $self->{ms} - 800; $at += $random->wait(700))
+    my (@deck, %guests, %bodies);
+    for (my $at = $random->between(200, 800); $at < $self->{ms} - 800; $at += $random->wait(600))
     {
         my $kind = $random->pick(Torture::Tables::names());
-        @deck = $random->shuffle(('redefine') x 4, ('replace') x 2, ('come') x 3, ('drop') x 3) if !@deck;
+        @deck = $random->shuffle(('redefine') x 5, ('replace') x 2, ('replace_body') x 4, ('come') x 3, ('drop') x 3) if !@deck;
         my $op = shift @deck;
-        my $options = { while_rebuilding => $random->pick('unavailable', 'serve_previous'), keep_generations => $random->pick(0, 1, 3, 100, 100) };
+        my $options = { while_rebuilding => $random->pick('unavailable', 'serve_previous'), keep_generations => $random->pick(0, 1, 3, 100, 100),
+            parallel => $random->pick(1, 1, 2, 3) };
         $code++;
         if ($op eq 'redefine')
         {
-            my $template = $random->pick(qw(sum list fan));
+            my $template = $random->pick(qw(sum list fan picky strict));
+            # A function that is replaced under its query asks by itself, and nobody may be there to answer.
+            $options->{on_change} = 'gate' if !Torture::Queries::replaced_in_place($template) && $random->chance(35);
             $self->add($actor, $at, 'define', table => $kind, query => Torture::Queries::name_of($template, $kind),
                 definition => definition($random, $template, $code), options => $options);
+        }
+        elsif ($op eq 'replace_body')
+        {
+            my $template = $random->pick(qw(picky strict));
+            my $query = Torture::Queries::name_of($template, $kind);
+            # Now and then the body of before is put back.
+            my $before = $bodies{$query} // 1;
+            $bodies{$query} = $random->chance(20) ? $before : $code;
+            $self->add($actor, $at, 'replace_body', table => $kind, query => $query,
+                definition => { template => $template, key => 'A', code => $bodies{$query} });
         }
         elsif ($op eq 'replace')
         {
@@ -247,12 +261,34 @@ sub operator
         my $kind = $random->pick(Torture::Tables::names());
         my $query = $random->chance(80) ? Torture::Queries::name_of($random->pick(@Torture::Queries::templates), $kind)
           : 'guest ' . $random->below(2) . " $kind";
-        @deck = $random->shuffle(('catch_up') x 7, ('rebuild') x 3, 'retry', ('pause') x 5, ('activate') x 4, 'cancel_rebuild') if !@deck;
+        @deck = $random->shuffle(('catch_up') x 7, ('rebuild') x 4, 'retry', ('pause') x 4, ('activate') x 4, 'cancel_rebuild',
+            ('verify') x 5, ('rebuild_instance') x 4) if !@deck;
         my $op = shift @deck;
-        # What a cancelled "recent" would go back to has lost its updater.
-        $op = 'activate' if $op eq 'cancel_rebuild' && $query =~ /^recent/;
-        my %more = $op eq 'pause' ? (wait => $random->wait(500)) : $op eq 'activate' ? (pick => $random->between(0, 9)) : ();
+        # What they would go back to has lost its updater, when they are cancelled.
+        $op = 'activate' if $op eq 'cancel_rebuild' && $query =~ /^(recent|picky|strict)/;
+        my %more = $op eq 'pause' ? (wait => $random->wait(500)) : $op eq 'activate' ? (pick => $random->between(0, 9))
+          : $op eq 'verify' ? (sample => $random->pick(undef, 1, 10)) : $op eq 'rebuild_instance' ? (pick => $random->below(1000)) : ();
         $self->add($actor, $at, $op, table => $kind, query => $query, %more);
+    }
+    return;
+}
+
+# What an operator does about failures, dead letters and decisions that are awaited. What there is then is chosen by "pick".
+sub mender
+{
+    my ($self) = @_;
+    my $actor = 'mender';
+    my $random = $self->random($actor);
+    my $code = 100_000;
+    my @deck;
+    for (my $at = $random->between(500, 1000); $at < $self->{ms} - 300; $at += $random->wait(180))
+    {
+        my $kind = $random->pick(Torture::Tables::names());
+        @deck = $random->shuffle(('mend') x 8, ('retry_letters') x 3, ('retry_letter') x 3, ('discard_letter') x 3, ('correct') x 4,
+            ('approve') x 2, 'reject') if !@deck;
+        my $op = shift @deck;
+        $self->add($actor, $at, $op, table => $kind, query => Torture::Queries::name_of('picky', $kind), pick => $random->below(1000),
+            $op eq 'mend' ? (code => ++$code) : ());
     }
     return;
 }

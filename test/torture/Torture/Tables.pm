@@ -90,6 +90,8 @@ sub create
     my ($dbh) = @_;
     $dbh->do('CREATE SCHEMA torture');
     $dbh->do('CREATE SCHEMA oracle');
+    $dbh->do('CREATE TABLE torture.bodies (hash text PRIMARY KEY, code integer NOT NULL)');
+    $dbh->do('CREATE TABLE torture.current (query text PRIMARY KEY, code integer NOT NULL)');
     foreach my $kind (names())
     {
         my $table = $kinds{$kind};
@@ -110,12 +112,13 @@ sub rows_of
     {
         push @rows, {
             writer => $writer, step => $step, i => $i,
-            type => $random->weighted(Opened => 25, Moved => 42, Closed => 8, Noise => 25),
+            type => $random->weighted(Opened => 25, Moved => 41, Closed => 8, Noise => 25, Trap => 1),
             stream => 's' . $random->below(40),
             account => $random->below(120),
             from => $random->chance(10) ? undef : 'p' . $random->below(25),
             to => $random->chance(10) ? undef : 'p' . $random->below(25),
             amount => $random->between(-50, 150),
+            defect => $random->chance(8) ? $random->between(1, 4) : 0,
             region => 'r' . $random->below(3),
             slot => $random->below($slots),
         };
@@ -123,12 +126,23 @@ sub rows_of
     return @rows;
 }
 
+# Takes the defect from the data of an event, whose position is the parameter, and notes which it was.
+sub correction
+{
+    my ($kind) = @_;
+    my $table = $kinds{$kind};
+    my $data = $kind eq 'zero' ? q{body -> 'payload'} : 'data';
+    my $corrected = qq{$data || jsonb_build_object('defect', 0, 'first', coalesce($data -> 'first', $data -> 'defect'))};
+    return "UPDATE $table->{table} SET " . ($kind eq 'zero' ? "body = jsonb_set(body, '{payload}', $corrected)" : "data = $corrected")
+      . " WHERE $table->{position} = ?";
+}
+
 sub data_of
 {
     my ($row) = @_;
     my $json = sub { defined $_[0] ? "\"$_[0]\"" : 'null' };
-    return sprintf('{"writer": "%s", "step": %d, "i": %d, "account": %d, "from": %s, "to": %s, "amount": %d}',
-        $row->{writer}, $row->{step}, $row->{i}, $row->{account}, $json->($row->{from}), $json->($row->{to}), $row->{amount});
+    return sprintf('{"writer": "%s", "step": %d, "i": %d, "account": %d, "from": %s, "to": %s, "amount": %d, "defect": %d}',
+        $row->{writer}, $row->{step}, $row->{i}, $row->{account}, $json->($row->{from}), $json->($row->{to}), @$row{qw(amount defect)});
 }
 
 # INSERT of rows; with positions, one for each row, they override the sequence. `into`: a partition instead of the table.

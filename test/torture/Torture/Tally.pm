@@ -7,8 +7,14 @@ use File::Glob ':bsd_glob';    # a path may have blanks
 
 sub new
 {
-    my ($class, $directory) = @_;
+    my ($class, $directory, $log) = @_;
     my $self = bless { count => {}, unexpected => [], notes => {} }, $class;
+    open(my $told, '<', $log) or die "cannot read $log: $!";
+    while (my $line = <$told>)
+    {
+        $self->{letters}{$1}++ if $line =~ /\] (?:pg_readmodel )?(tail|rebuild|client backend)\b.* passed over the event at position/;
+        $self->{redefined}++ if $line =~ /the definition of query .* was changed: /;
+    }
     foreach my $file (sort glob("$directory/*"))
     {
         my ($actor) = $file =~ m{([^/]+)$};
@@ -73,6 +79,20 @@ sub coverage
         [ 'generations activated', $self->times('activate', 'ok'), 1 ],
         [ 'pauses', $self->times('pause', 'ok'), 2 ],
         [ 'catch_up', $self->times('catch_up', 'ok'), 3 ],
+        [ 'updaters replaced under their queries', $self->times('replace_body', 'ok') + $self->times('mend', 'ok', qr/^replaced/), 4 ],
+        [ 'definitions that were noticed by themselves', $self->{redefined} // 0, 4 ],
+        [ 'generations approved', $self->times('approve', 'ok', qr/^done/), 0 ],
+        [ 'generations rejected', $self->times('reject', 'ok', qr/^done/), 0 ],
+        [ 'dead letters of the tail', $self->{letters}{tail} // 0, 100 ],
+        [ 'dead letters of rebuilds', $self->{letters}{rebuild} // 0, 0 ],
+        [ 'dead letters of catch_up', $self->{letters}{'client backend'} // 0, 0 ],
+        [ 'dead letters retried in vain', $self->times('retry_letters|retry_letter', 'ok', qr/applied 0 of [1-9]/), 1 ],
+        [ 'events corrected and applied', $self->times('correct', 'ok', qr/applied 1/), 1 ],
+        [ 'dead letters discarded', $self->times('discard_letter', 'ok', qr/^done/), 1 ],
+        [ 'failed queries that went on without the event', $self->times('mend', 'ok', qr/^deleted/), 2 ],
+        [ '.. or with another updater', $self->times('mend', 'ok', qr/^replaced/), 1 ],
+        [ 'instances folded afresh', $self->times('rebuild_instance', 'ok', qr/^done/), 1 ],
+        [ 'verify()', $self->times('verify', 'ok'), 1 ],
         [ 'event tables rewritten', $self->times('rewrite|vacuum', 'ok'), 4 ],
         [ 'partitions added', $self->times('add_partition', 'ok'), 0 ],
         [ 'workers killed', $self->times('kill_.*', 'ok'), 1 ],
@@ -84,6 +104,8 @@ sub coverage
         [ 'comparisons during the run', $self->times('compare', 'ok', qr/generation/), 60 ],
         [ 'of them of ready queries', $self->times('compare', 'ok', qr/^ready: /), 15 ],
         [ 'of them with events', $self->times('compare', 'ok', qr/[1-9]\d* instances/), 40 ],
+        [ 'of them with dead letters', $self->times('compare', 'ok', qr/letters/), 20 ],
+        [ 'of them of rebuilds that were split', $self->times('compare', 'ok', qr/split/), 0 ],
         [ 'answers of get()', $self->times('get', 'ok'), 10 ],
         [ 'looks at all positions', $self->times('positions', 'ok'), 80 ],
     );

@@ -35,7 +35,8 @@ sub compare
             }
             get_one($dbh, $one, $session, $n) if $one->{newest} && $one->{status} eq 'ready';
             $told = "$one->{status}: $one->{query}, generation $one->{generation} at " . ($one->{position} // 'nothing')
-              . ", $result->{instances} instances of $result->{events} events";
+              . ", $result->{instances} instances of $result->{events} events"
+              . ($result->{letters} ? ", $result->{letters} letters" : '') . ($result->{split} ? ', split' : '');
         }
         $dbh->do('COMMIT');
         return $told;
