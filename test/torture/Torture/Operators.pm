@@ -25,6 +25,8 @@ my %expected = (
     retry_letters => [ @common, '55000' ],
     retry_letter => [ @common, '55000' ],
     discard_letter => [@common],
+    refold => [ @common, '55000' ],
+    build_here => [ @common, qw(55000 55P03 RM003) ],
     correct => [ @common, '55000' ],
     mend => [@common],
     approve => [@common],
@@ -60,7 +62,7 @@ sub mend
     my ($template, $kind) = split(/ /, $query);
     my $at = $dbh->selectrow_array('SELECT error_position FROM readmodel.status() WHERE name = ?', undef, $query);
     my $table = $Torture::Tables::kinds{$kind};
-    my $amount = $dbh->selectrow_array("SELECT (data ->> 'amount')::bigint FROM oracle.$kind WHERE position = ?", undef, $at);
+    my $amount = $dbh->selectrow_array("SELECT (data ->> 'amount')::bigint FROM oracle.$kind WHERE position = ? AND type = 'Trap'", undef, $at);
     my $how = !defined $amount ? 'nothing there' : ($amount + 50) % 2 ? 'deleted' : 'replaced';
     $dbh->do('BEGIN');
     $dbh->do("DELETE FROM $table->{table} WHERE $table->{position} = ?", undef, $at) if $how eq 'deleted';
@@ -92,6 +94,16 @@ sub decide
     };
 }
 
+sub rebuild_instance
+{
+    my ($dbh, $step) = @_;
+    my $table = $dbh->selectrow_array('SELECT readmodel.state_table(?)', undef, $step->{query});
+    my ($id) = chosen($dbh, $step, "SELECT id::text FROM $table ORDER BY id");
+    return "$step->{query}: no instances" if !defined $id;
+    $dbh->do('SELECT readmodel.rebuild_instance(?, ?)', undef, $step->{query}, $id);
+    return "done: $step->{query}, $id";
+}
+
 my %steps = (
     replace_body => sub {
         my ($dbh, $step) = @_;
@@ -105,14 +117,8 @@ my %steps = (
         return "$step->{query}: no difference" if !@$different;
         return "DIFFERENT: $step->{query}, " . join('; ', map { join(', ', map { $_ // 'nothing' } @$_) } @$different);
     },
-    rebuild_instance => sub {
-        my ($dbh, $step) = @_;
-        my $table = $dbh->selectrow_array('SELECT readmodel.state_table(?)', undef, $step->{query});
-        my ($id) = chosen($dbh, $step, "SELECT id::text FROM $table ORDER BY id");
-        return "$step->{query}: no instances" if !defined $id;
-        $dbh->do('SELECT readmodel.rebuild_instance(?, ?)', undef, $step->{query}, $id);
-        return "done: $step->{query}, $id";
-    },
+    rebuild_instance => \&rebuild_instance,
+    refold => \&rebuild_instance,    # where there are letters
     # All of them are still refused, unless they have been corrected.
     retry_letters => sub {
         my ($dbh, $step) = @_;
@@ -151,6 +157,13 @@ my %steps = (
         my $applied = $dbh->selectrow_array('SELECT readmodel.retry_dead_letters(?, ?)', undef, $step->{query}, $position);
         $dbh->do('COMMIT');
         return "$step->{query}: applied $applied of 1, $position";
+    },
+    # A rebuild that a session takes part in.
+    build_here => sub {
+        my ($dbh, $step) = @_;
+        my $generation = $dbh->selectrow_array('SELECT readmodel.rebuild(?)', undef, $step->{query});
+        $dbh->do('CALL readmodel.catch_up(?)', undef, $step->{query});
+        return "$step->{query}: generation $generation";
     },
     mend => sub {
         my ($dbh, $step) = @_;

@@ -167,7 +167,9 @@ sub long_writer
     for (my $at = $random->between(0, 3000); $at < $self->{ms} - 1000;)
     {
         my $wait = $random->between(600, 3500);
-        $self->add($actor, $at, 'long', table => $random->pick(Torture::Tables::names()), count => $random->between(2, 6), wait => $wait,
+        # A slot that is taken would end it early.
+        $self->add($actor, $at, 'long', table => $random->pick(grep { $_ ne 'unique' } Torture::Tables::names()),
+            count => $random->between(2, 6), wait => $wait,
             draw => $random->between(0, 3), commit => $random->chance(70) ? 'commit' : 'rollback');
         $at += $wait + $random->between(300, 4000);
     }
@@ -199,16 +201,15 @@ sub definitions
     for (my $at = $random->between(200, 800); $at < $self->{ms} - 800; $at += $random->wait(600))
     {
         my $kind = $random->pick(Torture::Tables::names());
-        @deck = $random->shuffle(('redefine') x 5, ('replace') x 2, ('replace_body') x 4, ('come') x 3, ('drop') x 3) if !@deck;
+        @deck = $random->shuffle(('redefine') x 4, ('gate') x 2, ('replace') x 2, ('replace_body') x 4, ('come') x 3, ('drop') x 3) if !@deck;
         my $op = shift @deck;
         my $options = { while_rebuilding => $random->pick('unavailable', 'serve_previous'), keep_generations => $random->pick(0, 1, 3, 100, 100),
             parallel => $random->pick(1, 1, 2, 3) };
         $code++;
-        if ($op eq 'redefine')
+        if ($op eq 'redefine' || $op eq 'gate')
         {
-            my $template = $random->pick(qw(sum list fan picky strict));
-            # A function that is replaced under its query asks by itself, and nobody may be there to answer.
-            $options->{on_change} = 'gate' if !Torture::Queries::replaced_in_place($template) && $random->chance(35);
+            my $template = $random->pick(qw(sum list fan), $op eq 'gate' ? () : qw(picky strict));
+            $options->{on_change} = 'gate' if $op eq 'gate';
             $self->add($actor, $at, 'define', table => $kind, query => Torture::Queries::name_of($template, $kind),
                 definition => definition($random, $template, $code), options => $options);
         }
@@ -285,7 +286,7 @@ sub mender
     {
         my $kind = $random->pick(Torture::Tables::names());
         @deck = $random->shuffle(('mend') x 8, ('retry_letters') x 3, ('retry_letter') x 3, ('discard_letter') x 3, ('correct') x 4,
-            ('approve') x 2, 'reject') if !@deck;
+            ('refold') x 3, 'build_here', ('approve') x 2, 'reject') if !@deck;
         my $op = shift @deck;
         $self->add($actor, $at, $op, table => $kind, query => Torture::Queries::name_of('picky', $kind), pick => $random->below(1000),
             $op eq 'mend' ? (code => ++$code) : ());

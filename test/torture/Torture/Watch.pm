@@ -69,6 +69,9 @@ sub positions
             my @all = Torture::Oracle::generations($dbh);
             foreach my $one (@all)
             {
+                my $failure = $one->{failure} // '';
+                $one->{told} = { split => $one->{shares} > 1, gated => $one->{status} eq 'gated',
+                    failed => $failure eq 'updater_error', frozen => $failure eq 'definition_changed' };
                 foreach my $seen ([ 'status', \%shown, $one->{position} ], [ 'checkpoint', \%stored, $one->{stored} ])
                 {
                     my ($what, $last, $now) = @$seen;
@@ -79,7 +82,7 @@ sub positions
                     $last->{ $one->{generation_id} } = $now;
                 }
             }
-            return scalar(@all) . ' generations';
+            return scalar(@all) . ' generations, ' . join(', ', map { my $what = $_; "$what " . grep { $_->{told}{$what} } @all } qw(split gated failed frozen));
         });
         if ($outcome eq 'lost')
         {
