@@ -181,6 +181,22 @@ CREATE TEMPORARY TABLE verify_older (id text, state jsonb, position bigint);
 DO $$ BEGIN EXECUTE format('INSERT INTO verify_older SELECT id, state, position FROM %s', readmodel.state_table('verify spec', 1)); END $$;
 SELECT * FROM verify_older ORDER BY id;
 
+-- An id that the keys of one generation can have, but not those of another.
+SELECT readmodel.define_query('verify types', 'verify', 'verify_count(jsonb, jsonb)', $$'p' || position$$, '{Placed}');
+SELECT readmodel.define_query('verify types', 'verify', 'verify_count(jsonb, jsonb)', 'position', '{Placed}');
+DO $$ BEGIN
+    FOR try IN 1 .. 600 LOOP
+        EXIT WHEN (SELECT bool_and(status = 'ready') FROM readmodel.generations('verify types'));
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+END $$;
+SELECT readmodel.rebuild_instance('verify types', 'p1');
+SELECT readmodel.rebuild_instance('verify types', '1');
+SELECT readmodel.drop_query('verify types');
+SELECT readmodel.define_query('verify types', 'verify', 'verify_count(jsonb, jsonb)', 'position', '{Placed}');
+SELECT readmodel.rebuild_instance('verify types', 'p1');
+SELECT readmodel.drop_query('verify types');
+
 -- What is refused.
 SELECT * FROM readmodel.verify('nothing');
 SELECT * FROM readmodel.verify('verify fun', -1);

@@ -1,6 +1,7 @@
 // rebuild_instance: one instance is folded afresh and stored, after events of it were corrected or erased.
 
 #include "pg/log.hpp"
+#include "pg/transaction.hpp"
 #include "query/arguments.hpp"
 #include "query/catalog_rows.hpp"
 #include "query/correction.hpp"
@@ -31,11 +32,10 @@ const char *told(Correction::Change change)
 }
 
 // Reads the log to the checkpoint before that is locked, and what came meanwhile after it: the query goes on until then.
-std::string rebuild_in(const ReplaySubject &subject, const std::string &id)
+std::string rebuild_in(const ReplaySubject &subject, const std::string &id, const std::string &bytes)
 {
     const Generation &generation = subject.generation;
     ChosenInstances chosen;
-    const std::string bytes = id_bytes_of(generation.definition.key_type, id);
     chosen.ids.insert(bytes);
     LogReplay replay(generation, subject.source, divisible(generation) ? InstanceShare::only(chosen) : InstanceShare(),
                      {});
@@ -72,6 +72,7 @@ Datum rebuild_instance(FunctionCallInfo fcinfo)
             return replay_subjects(query);
         }();
         std::optional<pg::Error> fault;
+        std::optional<pg::PgError> no_value;
         bool any = false;
         // As everybody does it: relations before rows of the catalog, tables by generation.
         for (const ReplaySubject &subject : subjects)
@@ -87,9 +88,21 @@ Datum rebuild_instance(FunctionCallInfo fcinfo)
                 fault = std::move(why);
                 continue;
             }
-            pg::log(NOTICE, generation + rebuild_in(subject, id));
+            // The key of another generation can be of another type.
+            std::string bytes;
+            if (std::optional<pg::PgError> why =
+                    pg::attempt(true, [&] { bytes = id_bytes_of(subject.generation.definition.key_type, id); }))
+            {
+                if (subjects.size() > 1)
+                    pg::log(NOTICE, generation + "left as it is: " + std::string(why->message()));
+                no_value = std::move(why);
+                continue;
+            }
+            pg::log(NOTICE, generation + rebuild_in(subject, id, bytes));
             any = true;
         }
+        if (!any && no_value)
+            throw pg::PgError(*no_value);
         if (!any && fault)
             throw pg::Error(*fault);
     }
