@@ -275,7 +275,7 @@ problem($_) foreach @{ $tally->{unexpected} }[ 0 .. ($#{ $tally->{unexpected} } 
 problem('.. and ' . (@{ $tally->{unexpected} } - 15) . ' more') if @{ $tally->{unexpected} } > 15;
 my $cut_short = @problems > 0;
 print "What happened:\n";
-foreach my $line ($tally->coverage)
+foreach my $line ($tally->coverage($plan->{settings}))
 {
     my ($what, $count, $least) = @$line;
     $least = int($least * $seconds / 20);

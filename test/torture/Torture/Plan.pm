@@ -204,7 +204,7 @@ sub definitions
         @deck = $random->shuffle(('redefine') x 4, ('gate') x 2, ('replace') x 2, ('replace_body') x 4, ('come') x 3, ('drop') x 3) if !@deck;
         my $op = shift @deck;
         my $options = { while_rebuilding => $random->pick('unavailable', 'serve_previous'), keep_generations => $random->pick(0, 1, 3, 100, 100),
-            parallel => $random->pick(1, 1, 2, 3) };
+            parallel => $random->pick(1, 2, 3) };
         $code++;
         if ($op eq 'redefine' || $op eq 'gate')
         {

@@ -83,7 +83,7 @@ my %refused = (
     strict => sub {
         my ($definition) = @_;
         my $amount = q{((e.data ->> 'amount')::bigint + 50)};
-        return "(e.type = 'Trap' AND ($amount % 2 = 1 OR ($definition->{code} < $tolerant AND ($amount / 2 + $definition->{code}) % 5 = 0)))";
+        return "(e.type = 'Trap' AND ($amount % 2 = 1 OR ($definition->{code} < $tolerant AND ($amount / 2 + $definition->{code}) % 3 = 0)))";
     },
 );
 
@@ -199,7 +199,7 @@ sub updater_of
                 amount bigint := (event #>> '{data,amount}')::bigint + 50;
                 trap integer := (event ->> 'type' = 'Trap')::integer;
             BEGIN
-                IF trap = 1 AND (amount % 2 = 1 OR $code < $tolerant AND (amount / 2 + $code) % 5 = 0) THEN
+                IF trap = 1 AND (amount % 2 = 1 OR $code < $tolerant AND (amount / 2 + $code) % 3 = 0) THEN
                     RAISE EXCEPTION 'a trap with %', amount USING ERRCODE = 'ZZ002';
                 END IF;
                 RETURN jsonb_build_object('code', $code, 'count', coalesce((state ->> 'count')::bigint, 0) + 1,
