@@ -151,11 +151,21 @@ void forget_states(const QueryRow &query, const KnownGeneration &generation, Pha
         for (const char *const table : {"checkpoint", "share", "failure", "dead_letter"})
             pg::execute(std::string("DELETE FROM readmodel_catalog.") + table + " WHERE generation_id = $1",
                         pg::Args().integer(generation.id));
-        require_one_row(pg::execute("UPDATE readmodel_catalog.generation SET phase = $2, state_table = NULL,"
-                                    "       alias_table = NULL, ended_at = now(), declined = $3"
-                                    " WHERE generation_id = $1 RETURNING 1",
-                                    pg::Args().integer(generation.id).text(name_of(phase)).boolean(declined)),
-                        query.name);
+        // One row remembers a definition hash, however often it is built anew. The highest number stays, as numbers are not given twice.
+        const bool remembered =
+            phase == Phase::dropped &&
+            !pg::execute("DELETE FROM readmodel_catalog.generation g WHERE generation_id = $1 AND EXISTS"
+                         " (SELECT FROM readmodel_catalog.generation later WHERE later.query_id = g.query_id"
+                         "   AND later.definition_hash = g.definition_hash AND later.generation > g.generation"
+                         "   AND later.state_table IS NOT NULL) RETURNING 1",
+                         pg::Args().integer(generation.id))
+                 .empty();
+        if (!remembered)
+            require_one_row(pg::execute("UPDATE readmodel_catalog.generation SET phase = $2, state_table = NULL,"
+                                        "       alias_table = NULL, ended_at = now(), declined = $3"
+                                        " WHERE generation_id = $1 RETURNING 1",
+                                        pg::Args().integer(generation.id).text(name_of(phase)).boolean(declined)),
+                            query.name);
     }
     // As the current user, who owns them.
     const pg::AsUser user(GetUserId(), false);

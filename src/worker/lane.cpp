@@ -223,8 +223,7 @@ void Lane::fold(const source::EventPage &page, bool caught_up, const MaybePositi
         {
             if (!member.fold.updater_unchanged())
                 throw UpdaterChanged{member.generation.id};
-            query::FoldResult result =
-                member.fold.fold(page, member.cursor, shared, member.passed_over.size());
+            query::FoldResult result = member.fold.fold(page, member.cursor, shared, member.passed_over.size());
             member.unflushed_events += result.events;
             for (query::FoldStop &passed_over : result.passed_over)
             {
@@ -254,7 +253,14 @@ void Lane::flush_member(Member &member)
     const query::Generation &generation = member.generation;
     // Relations are locked before rows of the catalog, as drop_query does it: neither waits for the other in a circle.
     // A rebuild flushes in another transaction than it folds in; it is set aside when the table is locked for long.
-    pg::call([&] { LockRelationOid(generation.state_table, RowExclusiveLock); });
+    const bool dropped = pg::call(
+        [&]
+        {
+            LockRelationOid(generation.state_table, RowExclusiveLock);
+            return !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(generation.state_table));
+        });
+    if (dropped)
+        throw LostCheckpoint{generation.id};
     FAULT_POINT(before_checkpoint);
     // The compare-and-set comes before every write: a second worker waits for it.
     const query::CheckpointMove move{

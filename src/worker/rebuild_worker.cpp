@@ -493,6 +493,15 @@ void RebuildWorker::log_progress()
     if (!settings::log_progress || now - logged_at < progress_line_us)
         return;
     logged_at = now;
+    {
+        // The lanes of a rebuild that is split take turns: it is one line for the query.
+        const SharedLock lock(LW_EXCLUSIVE);
+        GenerationSlot *const slot = find_generation(MyDatabaseId, split_generation);
+        if (slot && now - slot->logged_at < progress_line_us)
+            return;
+        if (slot)
+            slot->logged_at = now;
+    }
     for (const auto &member : lane->members())
         pg::log(LOG, "query " + pg::shown(member->generation.query_name) + " rebuilds generation " +
                          std::to_string(member->generation.number) + ": position " +

@@ -113,6 +113,7 @@ struct GenerationSlot
     TimestampTz current_at;  // the last time at which it had applied every event that was visible; 0: not yet
     int64 events_applied;
     double events_per_second;
+    TimestampTz logged_at;    // a progress line of a rebuild that is split
     TimestampTz lane_started; // the rebuild or catch-up that is under way began
     Block block;
     int blocker_pid;
