@@ -59,7 +59,7 @@ SELECT k.* FROM unnest(ARRAY[
 ]) key, key_of(key) k;
 -- types
 SELECT k.* FROM unnest(ARRAY[
-    'data', $$data->'a'$$, 'true', '1.5', 'occurred_at', 'ARRAY[ARRAY[true]]', 'ROW(1, 2)', $$'a'::name$$, $$stream::char(3)$$, $$data->>5::int + 1$$
+    'data', $$data->'a'$$, $$(data #> '{a,b}')$$, $$data || '{}'$$, 'true', '1.5', 'occurred_at', 'ARRAY[ARRAY[true]]', 'ROW(1, 2)', $$'a'::name$$, $$stream::char(3)$$, $$data->>5::int + 1$$
 ]) key, key_of(key) k;
 -- domains are what they are made of
 CREATE DOMAIN order_id AS text CHECK (VALUE <> '');

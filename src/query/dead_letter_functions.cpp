@@ -66,9 +66,11 @@ Datum discard_dead_letter(FunctionCallInfo fcinfo)
                              pg::Args().integer(query.id).integer(query.newest).integer(query.serving).bigint(position))
                      .empty();
     }
-    pg::log(NOTICE,
-            found ? "query " + pg::shown(name) + " will never apply the event at position " + std::to_string(position)
-                  : "query " + pg::shown(name) + " has no dead letter at position " + std::to_string(position));
+    if (found)
+        pg::log(NOTICE, "query " + pg::shown(name) + " gives up the event at position " + std::to_string(position),
+                "It is not applied by the generations that are there; one that is built anew tries it again.");
+    else
+        pg::log(NOTICE, "query " + pg::shown(name) + " has no dead letter at position " + std::to_string(position));
     PG_RETURN_VOID();
 }
 

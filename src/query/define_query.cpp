@@ -78,9 +78,16 @@ int32 add_generation(const QueryRow &query, const KnownGenerations &known, const
         pg::log(NOTICE,
                 "generation " + std::to_string(number) + " of query " + pg::shown(query.name) +
                     " waits for an operator's decision",
-                "The query goes on as before until then.",
+                checked.options.serve_previous
+                    ? "Until then readmodel.get() and readmodel.ready() answer from generation " +
+                          std::to_string(query.serving) + ", while that is ready."
+                    : "The view stays as it is, but until then readmodel.get() raises RM003 and readmodel.ready() is "
+                      "false.",
                 "SELECT readmodel.approve(" + pg::quoted_literal(query.name) +
-                    "); builds it, SELECT readmodel.reject(" + pg::quoted_literal(query.name) + "); does not.");
+                    "); builds it, SELECT readmodel.reject(" + pg::quoted_literal(query.name) + "); does not." +
+                    (checked.options.serve_previous ? ""
+                                                    : " With the option \"while_rebuilding\" at \"serve_previous\" the "
+                                                      "older generation answers meanwhile."));
     return number;
 }
 
@@ -150,19 +157,24 @@ void tell_known(const QueryRow &query, const KnownGeneration &known)
     const std::string activate =
         "SELECT readmodel.activate(" + pg::quoted_literal(query.name) + ", " + std::to_string(known.number) + ");";
     const std::string newest = "Generation " + std::to_string(query.newest) + " stays in force.";
+    const std::string not_applied = "The options of this call were not applied.";
     const std::string message =
         "this definition of query " + pg::shown(query.name) + " is generation " + std::to_string(known.number);
     if (known.has_states())
-        pg::log(NOTICE, message + ", which is not the newest, " + std::to_string(query.newest), {},
+        pg::log(NOTICE, message + ", which is not the newest, " + std::to_string(query.newest), not_applied,
                 newest +
                     " To read this one, give its definition hash to readmodel.get() and readmodel.readiness(). "
                     "To make it the newest: " +
                     activate);
     else if (known.phase == Phase::rejected)
-        pg::log(NOTICE, message + ", which was rejected", "It was rejected at " + known.ended_at + ".",
+        pg::log(NOTICE, message + ", which was rejected", "It was rejected at " + known.ended_at + ". " + not_applied,
+                newest + " To build this one after all: " + activate);
+    else if (known.declined)
+        pg::log(NOTICE, message + ", which was cancelled", "It was cancelled at " + known.ended_at + ". " + not_applied,
                 newest + " To build this one after all: " + activate);
     else
-        pg::log(NOTICE, message + ", whose states were dropped", "They were dropped at " + known.ended_at + ".",
+        pg::log(NOTICE, message + ", whose states were dropped",
+                "They were dropped at " + known.ended_at + ". " + not_applied,
                 newest + " To build this one again: " + activate);
 }
 

@@ -128,6 +128,9 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
                 ("max_dead_letters (" + std::to_string(most) + ") events were passed over already.");
             part.stop->detail += (part.stop->detail.empty() ? "" : "\n") +
                                  ("max_dead_letters (" + std::to_string(most) + ") events were passed over already.");
+            part.stop->hint = "Raise the option \"max_dead_letters\", or mend the cause and call "
+                              "readmodel.retry_dead_letters(), or give events up with readmodel.discard_dead_letter(); "
+                              "then call readmodel.retry().";
             result.stop = std::move(part.stop);
             return result;
         }

@@ -29,6 +29,7 @@ struct FoldStop
     int blocker_pid = 0;
     std::string detail{};     // can quote data, as the message can
     std::string log_detail{}; // does not
+    std::string hint{};       // what to do, where that is not what the reason says; neither
     bool skippable = false;   // the event's own fault: with on_error = skip the fold goes on behind it
 };
 
@@ -54,7 +55,8 @@ public:
     // Folds the events of the page after `cursor`. Needs an active snapshot and an SPI connection, in a transaction without an xid
     // in a worker. Throws only when something else than the user's code goes wrong.
     // `shared` has begun this page. `letters`: how many events were passed over that are not stored yet.
-    FoldResult fold(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared, std::size_t letters);
+    FoldResult fold(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared,
+                    std::size_t letters);
 
     // Writes what has changed; the caller has moved the checkpoint in this transaction.
     void write();

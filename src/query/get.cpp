@@ -135,7 +135,7 @@ Datum get(FunctionCallInfo fcinfo, Oid id_type)
         return Readable{std::move(generation), std::move(standing)};
     }();
     if (!readable.ready())
-        throw not_readable(query, readable.standing);
+        throw not_readable(query, readable);
     std::optional<Datum> state;
     if (!PG_ARGISNULL(1))
         state =

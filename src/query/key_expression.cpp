@@ -165,6 +165,29 @@ bool known_type(Oid type, ParsedKey *key)
     }
 }
 
+// A cast of jsonb to text would give a text its quotes.
+char *cast_advice(const char *text, const Node *raw, Oid type)
+{
+    if (type != JSONBOID && type != JSONOID)
+        return psprintf("Cast it, for example: (%s)::text", text);
+    if (IsA(raw, A_Expr))
+    {
+        const A_Expr *const operation = reinterpret_cast<const A_Expr *>(raw);
+        const char *const name = strVal(linitial(operation->name));
+        const int at = operation->location; // of the operator itself
+        if (operation->kind == AEXPR_OP && list_length(operation->name) == 1 && at >= 0 &&
+            at < static_cast<int>(strlen(text)) && strncmp(text + at, name, strlen(name)) == 0 &&
+            (strcmp(name, "->") == 0 || strcmp(name, "#>") == 0))
+        {
+            const int end = at + 2;
+            return psprintf("Take it as text: %.*s>%s", end, text, text + end);
+        }
+    }
+    return psprintf(IsA(raw, ColumnRef) ? "Take a member as text, for example: %s->>'id'"
+                                        : "Take a member as text, for example: (%s)->>'id'",
+                    text);
+}
+
 ParsedKey parse_key(const char *text)
 {
     Node *const raw = parse_one_expression(text);
@@ -201,7 +224,7 @@ ParsedKey parse_key(const char *text)
         ereport(ERROR,
                 (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("key expression is of type %s", format_type_be(actual)),
                  errdetail("A key is of type text, uuid or bigint, or an array of one of these."),
-                 errhint("Cast it, for example: (%s)::text", text)));
+                 errhint("%s", cast_advice(text, raw, base))));
 
     const Oid wanted = key.is_array ? array_type_oid(key.type) : type_oid(key.type);
     key.expression =

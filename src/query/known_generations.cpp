@@ -44,7 +44,8 @@ const KnownGeneration &KnownGenerations::numbered(int32 number) const
             return generation;
     throw pg::Error(pg::sqlstate::no_such_object,
                     "generation " + std::to_string(number) + " of query " + pg::shown(query_name) + " does not exist")
-        .hint("readmodel.generations(" + pg::quoted_literal(query_name) + ") lists them.");
+        .hint("readmodel.generations(" + pg::quoted_literal(query_name) +
+              ") lists those that have states or wait at the gate.");
 }
 
 const KnownGeneration *KnownGenerations::with_hash(const std::string &hash) const

@@ -158,8 +158,8 @@ Datum verify(FunctionCallInfo fcinfo)
 {
     pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
     const QueryRow own = require_own_query(text_argument(fcinfo, 0, "name"));
-    if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 0)
-        throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "argument \"sample\" must not be negative");
+    if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 1)
+        throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "argument \"sample\" must be at least 1");
     const CatalogScope scope;
     const Serving serving = serving_generation(own);
     if (!PG_ARGISNULL(1))

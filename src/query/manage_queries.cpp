@@ -113,6 +113,7 @@ Datum retry(FunctionCallInfo fcinfo)
     const std::string name = text_argument(fcinfo, 0, "name");
     const QueryRow query = require_own_query(name);
     uint64 cleared = 0;
+    bool paused = false;
     {
         const CatalogScope scope;
         const pg::Rows lost = pg::execute("SELECT f.reason FROM readmodel_catalog.failure f"
@@ -131,9 +132,17 @@ Datum retry(FunctionCallInfo fcinfo)
                         " RETURNING 1",
                         pg::Args().integer(query.id).integer(query.newest).integer(query.serving))
                 .size();
+        paused = !pg::execute("SELECT 1 FROM readmodel_catalog.query WHERE query_id = $1 AND paused_at IS NOT NULL",
+                              pg::Args().integer(query.id), true)
+                      .empty();
     }
     pg::log(NOTICE,
-            "query " + pg::shown(name) + (cleared == 0 ? " has not failed" : " is tried again where it failed"));
+            "query " + pg::shown(name) +
+                (cleared == 0 ? " has not failed"
+                 : paused     ? " is tried again where it failed, once it is resumed"
+                              : " is tried again where it failed"),
+            {},
+            cleared != 0 && paused ? "SELECT readmodel.resume(" + pg::quoted_literal(name) + "); lets it go on." : "");
     if (cleared != 0)
         worker::announce_definitions();
     PG_RETURN_VOID();

@@ -16,14 +16,15 @@ constexpr std::string_view known[] = {"version",  "schema",           "while_reb
 struct Given
 {
     std::string name;
-    std::string type; // jsonb_typeof
-    std::string value;
+    std::string type;  // jsonb_typeof
+    std::string value; // of a string without its quotes
+    std::string json;
 };
 
 pg::Error invalid(const Given &option, const std::string &allowed)
 {
     return pg::Error(ERRCODE_INVALID_PARAMETER_VALUE,
-                     "invalid value for option " + pg::shown(option.name) + ": " + option.value)
+                     "invalid value for option " + pg::shown(option.name) + ": " + option.json)
         .detail("Allowed: " + allowed + ".");
 }
 
@@ -151,7 +152,8 @@ Options parse_options(const std::optional<Datum> &given)
                         " ORDER BY key",
                         pg::Args().add(JSONBOID, *given), true);
         for (uint64 row = 0; row < rows.size(); row++)
-            members.push_back({*rows.text(row, 1), *rows.text(row, 2), rows.text(row, 3).value_or("null")});
+            members.push_back(
+                {*rows.text(row, 1), *rows.text(row, 2), rows.text(row, 3).value_or("null"), *rows.text(row, 4)});
         const pg::Rows kept =
             pg::execute("SELECT coalesce(jsonb_object_agg(key, value), '{}')::text FROM jsonb_each($1)"
                         " WHERE value <> 'null'",

@@ -2,6 +2,7 @@
 
 #include "pg/sqlstate.hpp"
 #include "pg/text.hpp"
+#include "query/failure_advice.hpp"
 #include "query/source_view.hpp"
 #include "query/visibility.hpp"
 #include "settings.hpp"
@@ -235,8 +236,10 @@ Readable readable_generation(const ServerFacts &server, const catalog::QueryRow 
     return {std::move(newest), std::move(standing)};
 }
 
-pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing)
+pg::Error not_readable(const catalog::QueryRow &query, const Readable &readable)
 {
+    const Standing &standing = readable.standing;
+    const bool older = readable.generation.number == query.newest && query.serving != query.newest;
     const std::string shown = pg::shown(query.name);
     pg::Error error = [&]
     {
@@ -244,9 +247,8 @@ pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing)
         {
         case Status::failed:
             return pg::Error(pg::sqlstate::failed, "query " + shown + " has failed")
-                .hint("After a change of the updater call readmodel.define_query() again; if the cause lay elsewhere, "
-                      "correct it "
-                      "and call readmodel.retry().");
+                .hint(failure_advice(standing.failure ? standing.failure->reason : "",
+                                     standing.failure ? standing.failure->sqlstate.value_or("") : "", older));
         case Status::paused:
             return pg::Error(pg::sqlstate::paused_or_gated, "query " + shown + " is paused")
                 .hint("An operator has to call readmodel.resume().");

@@ -57,7 +57,7 @@ struct Readable
 Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query);
 
 // RM001 .. RM004 for a query that may not be read, with the reason and what to do.
-pg::Error not_readable(const catalog::QueryRow &query, const Standing &standing);
+pg::Error not_readable(const catalog::QueryRow &query, const Readable &readable);
 
 // The size of a table of states with its indexes and TOAST; nothing while somebody holds it exclusively, or if it is gone: a
 // status does not wait.

@@ -98,7 +98,7 @@ Look look(const std::string &name, Position at_least)
         look.position = at_least;
     }
     else if (readable.standing.status == Status::failed || readable.standing.status == Status::paused)
-        throw not_readable(query, readable.standing);
+        throw not_readable(query, readable);
     return look;
 }
 

@@ -24,6 +24,6 @@ CREATE FUNCTION readmodel.discard_dead_letter(name text, at_position bigint) RET
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_discard_dead_letter';
 COMMENT ON FUNCTION readmodel.discard_dead_letter(text, bigint) IS
-    'gives up an event that a query of one''s own has passed over: it is listed no more, does not count for max_dead_letters, and is left out for good. A NOTICE tells what was done. Errors: RM006 no such query, 42501 not the owner, 22004 a null argument';
+    'gives up an event that a query of one''s own has passed over: it is listed no more, does not count for max_dead_letters, and is left out for good by the generations that are there; one that is built anew tries it again. A NOTICE tells what was done. Errors: RM006 no such query, 42501 not the owner, 22004 a null argument';
 
 REVOKE EXECUTE ON FUNCTION readmodel.discard_dead_letter(text, bigint) FROM PUBLIC;

@@ -12,7 +12,7 @@ CREATE FUNCTION readmodel.verify(name text, sample integer DEFAULT NULL)
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_verify';
 COMMENT ON FUNCTION readmodel.verify(text, integer) IS
-    'folds the states of a query of one''s own afresh from the log, as of its checkpoint under the statement''s snapshot, and returns a row for each instance that differs from the stored one: no rows, no difference. NULL where there is no such instance. sample: so many of the stored instances, chosen at random; NULL: all, and those that are missing. Dead letters are left out. Reads the whole log up to the checkpoint, once or, where the states are larger than readmodel.state_cache, several times; writes nothing. Errors: RM006 no such query, 42501 not the owner, 55000 its updater was changed or its rebuild is split, 40001 a table was changed concurrently';
+    'folds the states of a query of one''s own afresh from the log, as of its checkpoint under the statement''s snapshot, and returns a row for each instance that differs from the stored one: no rows, no difference. NULL where there is no such instance. sample: so many of the stored instances, chosen at random; NULL: all, and those that are missing. Dead letters are left out. Reads the whole log up to the checkpoint, once or, where the states are larger than readmodel.state_cache, several times; writes nothing. Errors: RM006 no such query, 42501 not the owner, 22023 sample below 1, 55000 its updater was changed or its rebuild is split, 40001 a table was changed concurrently';
 
 CREATE FUNCTION readmodel.state_at(name text, id text, at_position bigint) RETURNS jsonb
     LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -255,10 +255,8 @@ void CatchUp::raise_failures()
                                 std::to_string(member->stop->position))
                 .detail(member->stop->sqlstate + ": " + member->stop->message +
                         (member->stop->log_detail.empty() ? "" : ". " + member->stop->log_detail))
-                .hint(member->failed
-                          ? "Everything before that event is applied. A changed updater is a new definition: "
-                            "call readmodel.define_query() again. If the cause lay elsewhere, call readmodel.retry()."
-                          : "Everything before that event is applied. Call it again.");
+                .hint("Everything before that event is applied. " +
+                      (member->failed ? advice_after(*member) : std::string("Call it again.")));
 }
 
 // A reader of the view, or a worker that is at the same takeover, makes it fail.

@@ -4,6 +4,7 @@
 #include "pg/transaction.hpp"
 #include "query/checkpoint.hpp"
 #include "query/dead_letter.hpp"
+#include "query/failure_advice.hpp"
 #include "source/source_watch.hpp"
 #include "worker/faults.hpp"
 
@@ -40,7 +41,8 @@ std::string digest(const source::EventPage &page, Position position)
 // As psql shows an error.
 std::string told(const query::FoldStop &stop)
 {
-    return stop.message + (stop.detail.empty() ? "" : "\nDETAIL:  " + stop.detail);
+    return stop.message + (stop.detail.empty() ? "" : "\nDETAIL:  " + stop.detail) +
+           (stop.hint.empty() ? "" : "\nHINT:  " + stop.hint);
 }
 
 std::string told_without_data(const query::FoldStop &stop, const std::string &event_digest)
@@ -66,13 +68,19 @@ void log_failure(const Member &member)
     const query::FoldStop &stop = *member.stop;
     pg::log(WARNING,
             "query " + pg::shown(member.generation.query_name) + " failed at position " + std::to_string(stop.position),
-            told_without_data(stop, member.digest),
-            "readmodel.status() shows the message. A changed updater is a new definition: call "
-            "readmodel.define_query() again. If "
-            "the cause lay elsewhere, call readmodel.retry().");
+            told_without_data(stop, member.digest), advice_after(member));
 }
 
 } // namespace
+
+std::string advice_after(const Member &member)
+{
+    const query::FoldStop &stop = *member.stop;
+    const query::Generation &generation = member.generation;
+    return stop.hint.empty()
+               ? query::failure_advice(stop.reason, stop.sqlstate, generation.newest && !generation.serving)
+               : stop.hint;
+}
 
 Lane::Lane(const source::EventSource &event_source) : source(event_source), reader(event_source) {}
 

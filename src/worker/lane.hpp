@@ -60,6 +60,9 @@ struct Member
     int64 applied = 0; // events, committed by this lane
 };
 
+// What to do about its stop, once that is recorded as a failure.
+std::string advice_after(const Member &member);
+
 class Lane
 {
 public:
