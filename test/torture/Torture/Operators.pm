@@ -139,8 +139,8 @@ my %steps = (
         $dbh->do('SELECT readmodel.discard_dead_letter(?, ?)', undef, $step->{query}, $position);
         return "done: $step->{query}, $position";
     },
-    # An event is corrected so that everybody can take it, and tried again. The lanes of a rebuild that is split could take the one
-    # half of it before and the other after that, so none may be, or begin; the lock that the first call takes keeps new ones away.
+    # Events are corrected so that everybody can take them, and tried again. The lanes of a rebuild that is split could take the one
+    # half of one before and the other after that, so none may be, or begin; the lock that the first call takes keeps new ones away.
     correct => sub {
         my ($dbh, $step) = @_;
         my ($position) = letter($dbh, $step) or return "$step->{query}: no letters";
@@ -154,10 +154,12 @@ my %steps = (
             $dbh->do('ROLLBACK');
             return "$step->{query}: it is being built";
         }
-        $dbh->do(Torture::Tables::correction($step->{table}), undef, $position);
-        my $applied = $dbh->selectrow_array('SELECT readmodel.retry_dead_letters(?, ?)', undef, $step->{query}, $position);
+        my $some = $dbh->selectcol_arrayref('SELECT DISTINCT position FROM readmodel.dead_letters(?) WHERE position >= ? ORDER BY 1 LIMIT ?',
+            undef, $step->{query}, $position, $step->{count});
+        $dbh->do(Torture::Tables::correction($step->{table}), undef, $some);
+        my $applied = $dbh->selectrow_array('SELECT readmodel.retry_dead_letters(?)', undef, $step->{query});
         $dbh->do('COMMIT');
-        return "$step->{query}: applied $applied of 1, $position";
+        return "$step->{query}: applied $applied, @$some";
     },
     # A rebuild that a session takes part in.
     build_here => sub {

@@ -285,11 +285,11 @@ sub mender
     for (my $at = $random->between(500, 1000); $at < $self->{ms} - 300; $at += $random->wait(180))
     {
         my $kind = $random->pick(Torture::Tables::names());
-        @deck = $random->shuffle(('mend') x 8, ('retry_letters') x 3, ('retry_letter') x 3, ('discard_letter') x 3, ('correct') x 4,
+        @deck = $random->shuffle(('mend') x 8, ('retry_letters') x 3, ('retry_letter') x 3, ('discard_letter') x 3, ('correct') x 7,
             ('refold') x 3, 'build_here', ('approve') x 2, 'reject') if !@deck;
         my $op = shift @deck;
         $self->add($actor, $at, $op, table => $kind, query => Torture::Queries::name_of('picky', $kind), pick => $random->below(1000),
-            $op eq 'mend' ? (code => ++$code) : ());
+            $op eq 'mend' ? (code => ++$code) : $op eq 'correct' ? (count => $random->between(1, 6)) : ());
     }
     return;
 }

@@ -126,7 +126,7 @@ sub rows_of
     return @rows;
 }
 
-# Takes the defect from the data of an event, whose position is the parameter, and notes which it was.
+# Takes the defect from the data of the events whose positions are the parameter, and notes which it was.
 sub correction
 {
     my ($kind) = @_;
@@ -134,7 +134,7 @@ sub correction
     my $data = $kind eq 'zero' ? q{body -> 'payload'} : 'data';
     my $corrected = qq{$data || jsonb_build_object('defect', 0, 'first', coalesce($data -> 'first', $data -> 'defect'))};
     return "UPDATE $table->{table} SET " . ($kind eq 'zero' ? "body = jsonb_set(body, '{payload}', $corrected)" : "data = $corrected")
-      . " WHERE $table->{position} = ?";
+      . " WHERE $table->{position} = ANY (?)";
 }
 
 sub data_of
