@@ -163,6 +163,23 @@ RESET ROLE;
 DROP OWNED BY readmodel_test_life;
 DROP ROLE readmodel_test_life;
 
+-- One that a newer definition has left at the gate: it can be taken up by name, or given up, and the newer one stays in force.
+SELECT readmodel.drop_query('life');
+SELECT define('life_one(jsonb, jsonb)');
+CALL readmodel.catch_up('life');
+SELECT define('life_two(jsonb, jsonb)', '{"on_change": "gate", "version": "left"}');
+SELECT define('life_two(jsonb, jsonb)', '{"on_change": "gate", "version": "newer"}');
+SELECT readmodel.approve('life');
+SELECT readmodel.approve('life');
+SELECT readmodel.reject('life');
+SELECT generation, phase FROM life_catalog();
+SELECT generation FROM life_now;
+
+-- A definition whose states are gone is built once, however often it is asked for by its old number.
+SELECT readmodel.cancel_rebuild('life');
+SELECT readmodel.activate('life', 3);
+SELECT readmodel.activate('life', 3);
+SELECT generation, phase FROM life_catalog();
 SELECT readmodel.drop_query('life');
 SELECT readmodel.drop_source('life');
 DROP VIEW life_now;
