@@ -4,6 +4,7 @@
 #include "pg/transaction.hpp"
 #include "query/fold.hpp"
 #include "query/function_updater.hpp"
+#include "query/generation_check.hpp"
 #include "query/parse_spec.hpp"
 #include "query/readiness.hpp"
 #include "query/spec_updater.hpp"
@@ -182,7 +183,17 @@ LogReplay::LogReplay(const Generation &generation_, const source::EventSource &s
       left_out(std::move(left_out_)),
       most_bytes(most_bytes_)
 {
+    // Accepted first, compared then: what was replaced before is noticed here, what is replaced later when it has run.
     replay.accept_updater();
+    if (!definition_unchanged(generation))
+        throw changed_concurrently();
+}
+
+pg::Error LogReplay::changed_concurrently() const
+{
+    return pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
+                     "the updater of query " + pg::shown(generation.query_name) + " was changed concurrently")
+        .hint("Try the transaction again.");
 }
 
 const source::EventPage &LogReplay::without_left_out(const source::EventPage &page)
@@ -236,9 +247,7 @@ LogReplay::End LogReplay::run(const MaybePosition &up_to, const OnFailure &on_fa
             return End::too_large;
     }
     if (!replay.updater_unchanged())
-        throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
-                        "the updater of query " + pg::shown(generation.query_name) + " was changed concurrently")
-            .hint("Try the transaction again.");
+        throw changed_concurrently();
     return End::reached;
 }
 

@@ -80,7 +80,7 @@ public:
     // An event that concerned an instance of the share, once it is applied.
     using Seen = std::function<void(const EventValues &event, std::span<StateCache::Entry *const> entries)>;
 
-    // `left_out`: the positions of events that are passed over. `most_bytes`: what may be held in memory; 0: there is no limit.
+    // Throws 40001 if the definition is not that of the generation any more. `left_out`: the positions of events that are passed over. `most_bytes`: what may be held in memory; 0: there is no limit.
     LogReplay(const Generation &generation, const source::EventSource &source, InstanceShare share,
               std::set<Position> left_out, std::size_t most_bytes = 0);
 
@@ -101,6 +101,7 @@ public:
     StateCache &states() { return replay.states(); }
 
 private:
+    pg::Error changed_concurrently() const;
     const source::EventPage &without_left_out(const source::EventPage &page);
 
     const Generation &generation;
