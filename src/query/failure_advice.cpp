@@ -17,9 +17,9 @@ std::string advice_for(std::string_view reason, std::string_view sqlstate)
         return "Call readmodel.rebuild(), once the events and the sequence are as they should be.";
     if (reason == "timeout")
         return "See what takes so long at that event, or raise the option \"rebuild_timeout\", then call "
-               "readmodel.retry(). A replaced updater is followed then, as a new generation.";
-    std::string advice = "readmodel.status() shows the message. Correct the event, the updater or what it needs, then "
-                         "call readmodel.retry(). A replaced updater is followed then, as a new generation.";
+               "readmodel.retry(). A replaced updater is followed by itself, as a new generation.";
+    std::string advice = "readmodel.status() shows the message. Correct the event, or what the updater needs, then "
+                         "call readmodel.retry(). A replaced updater is followed by itself, as a new generation.";
     if (sqlstate != "58000") // it brings down the process: nobody can pass over the event
         advice += " With the option \"on_error\" at \"skip\" events that are at fault are passed over.";
     return advice;

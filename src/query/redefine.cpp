@@ -83,6 +83,21 @@ void note(const KnownGeneration &newest, const pg::PgError &error)
 
 } // namespace
 
+bool freeze(int32 generation_id)
+{
+    const CatalogScope scope;
+    return !pg::execute(
+                "INSERT INTO readmodel_catalog.failure (generation_id, reason, message)"
+                " SELECT generation_id, 'definition_changed', 'the updater, the source''s mapping or the type of"
+                " a column was changed after this generation was defined'"
+                "   FROM readmodel_catalog.generation WHERE generation_id = $1 FOR KEY SHARE"
+                " ON CONFLICT (generation_id) DO UPDATE SET reason = excluded.reason, position = NULL,"
+                "       sqlstate = NULL, message = excluded.message, failed_at = now()"
+                " WHERE failure.reason IN ('updater_error', 'timeout') RETURNING 1",
+                pg::Args().integer(generation_id))
+                .empty();
+}
+
 void unfreeze(int32 generation_id)
 {
     const CatalogScope scope;

@@ -7,6 +7,10 @@
 namespace query
 {
 
+// Its definition is not what the catalog has now. One that has failed gives up why, if a new definition may be what mends it: not where
+// events were lost, or an operator has cancelled it. True if it is frozen now.
+bool freeze(int32 generation_id);
+
 // It was put back as it was before anything was folded by another: the generation goes on at its checkpoint.
 void unfreeze(int32 generation_id);
 

@@ -50,7 +50,7 @@ CREATE FUNCTION readmodel.retry(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_retry';
 COMMENT ON FUNCTION readmodel.retry(text) IS
-    'lets a failed query of one''s own (its newest and its serving generation) go on where it failed, once the cause is mended, and once it is resumed if it is paused; a NOTICE if it has not failed. An updater that was replaced is followed then, as a new generation; for one of another name call readmodel.define_query(). Errors: RM006 no such query, 42501 not the owner';
+    'lets a failed query of one''s own (its newest and its serving generation) go on where it failed, once the cause is mended, and once it is resumed if it is paused; a NOTICE if it has not failed. An updater that was replaced needs no call, it is followed as a new generation; for one of another name call readmodel.define_query(). Errors: RM006 no such query, 42501 not the owner';
 
 CREATE FUNCTION readmodel.pause(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE

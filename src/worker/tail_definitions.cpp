@@ -88,7 +88,9 @@ void TailWorker::freeze_changed()
     for (query::Generation &generation : generations)
     {
         const bool gone = generation.phase == query::Phase::rejected || generation.phase == query::Phase::dropped;
-        if (gone || (generation.failed && !generation.frozen) ||
+        const bool failed_otherwise = generation.failed && !generation.frozen;
+        // An older one that has failed stays as it is: nobody follows its definition.
+        if (gone || (failed_otherwise && !generation.newest) ||
             (verified.contains(generation.id) && !generation.frozen))
             continue;
         const auto tail = std::find_if(sources.begin(), sources.end(),
@@ -104,6 +106,8 @@ void TailWorker::freeze_changed()
         if (query::definition_unchanged(generation))
         {
             verified.insert(generation.id);
+            if (failed_otherwise)
+                continue;
             if (generation.frozen)
                 query::unfreeze(generation.id);
             generation.failed = generation.frozen = false;
@@ -112,10 +116,9 @@ void TailWorker::freeze_changed()
         verified.erase(generation.id);
         if (generation.frozen)
             continue;
-        query::record_failure(generation.id, "definition_changed", std::nullopt, "",
-                              "the updater, the source's mapping or the type of a column was changed after this "
-                              "generation was defined");
-        generation.failed = generation.frozen = frozen = true;
+        generation.failed = true; // whatever its failure says
+        if (query::freeze(generation.id))
+            generation.frozen = frozen = true;
     }
     if (frozen)
         announce_definitions(); // rebuild lanes must stop too

@@ -128,12 +128,11 @@ status_becomes(q{status = 'ready'}, 'lock: it goes on by itself');
 begin('raise');
 status_becomes(q{status = 'failed'}, 'replaced: it fails');
 my (undef, undef, $told) = $node->psql('postgres', q{SELECT readmodel.get('customers', 'ada'::text)});
-like($told, qr/DETAIL:  updater_error: .*HINT:  .*Correct the event, the updater .* call readmodel\.retry\(\)/s, 'replaced: get says what to do');
+like($told, qr/DETAIL:  updater_error: .*HINT:  .*Correct the event, or what the updater needs, .* call readmodel\.retry\(\)/s, 'replaced: get says what to do');
 unlike($told, qr/cancel_rebuild/, 'replaced: there is no older generation to go back to');
 $node->safe_psql('postgres', q{CREATE OR REPLACE FUNCTION shop.customer(state jsonb, event jsonb) RETURNS jsonb LANGUAGE sql
     RETURN coalesce(state, '[]') || (event -> 'position')});
-$node->safe_psql('postgres', q{SELECT readmodel.retry('customers')});
-ready_with('1, 2, 3, 4, 5, 6', 'replaced');
+ready_with('1, 2, 3, 4, 5, 6', 'replaced, and no call was needed');
 is($node->safe_psql('postgres', q{SELECT generation FROM readmodel.status()}), 2, 'replaced: as another generation');
 
 $node->stop;

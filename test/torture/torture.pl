@@ -288,6 +288,8 @@ $main->forget;
 print "$verdict.\n" if $verdict;
 if (@problems)
 {
+    # Once more: of a long output often only the end is kept.
+    print "PROBLEM: $_\n" foreach @problems[ 0 .. ($#problems > 19 ? 19 : $#problems) ];
     print "FAILED: SEED=$seed SECONDS=$seconds\n";
     exit 1;
 }

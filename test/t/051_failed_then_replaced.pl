@@ -1,0 +1,98 @@
+# A query that has failed at an event follows an updater that is replaced, by itself; and nothing else lets it go on without being told.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use ReadModelCluster;
+
+my $node = new_server('failed_then_replaced');
+make_shop($node, 'postgres');
+append_orders($node, 'postgres', 30);
+
+# Counts the events of a stream, and refuses those above a limit.
+sub updater
+{
+    my ($name, $limit, $step) = @_;
+    return qq{
+        CREATE OR REPLACE FUNCTION public.$name(state jsonb, event jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$
+        BEGIN
+            IF (event ->> 'position')::bigint > $limit THEN RAISE EXCEPTION 'above $limit'; END IF;
+            RETURN jsonb_build_object('steps', coalesce((state ->> 'steps')::integer, 0) + $step);
+        END \$\$};
+}
+
+sub define
+{
+    my ($query, $options) = @_;
+    return $node->safe_psql('postgres',
+        "SELECT readmodel.define_query('$query', 'shop', 'public.$query(jsonb, jsonb)', key => 'stream', options => '@{[ $options // '{}' ]}')");
+}
+
+sub becomes
+{
+    my ($query, $condition, $what) = @_;
+    wait_until($node, 'postgres', "(SELECT $condition FROM readmodel.status() WHERE name = '$query')", $what);
+}
+
+sub steps { my ($query) = @_; return $node->safe_psql('postgres', qq{SELECT sum((state ->> 'steps')::integer) FROM readmodel."$query"}) }
+
+# In the order of the log for a live one; while it is rebuilt for the other.
+$node->safe_psql('postgres', updater($_, 40, 1)) foreach qw(live other cancelled);
+define('live', '{"keep_generations": 3}');
+define('other');
+becomes('live', q{status = 'ready'}, 'the query is ready');
+becomes('other', q{status = 'ready'}, 'so is the other');
+append_orders($node, 'postgres', 20);
+becomes('live', q{status = 'failed' AND error_position = 41 AND generation = 1}, 'it fails while it is live');
+becomes('other', q{status = 'failed' AND error_position = 41}, 'and the other');
+
+# Functions change all the time; whose updater did not stays where it is. The worker has looked, since it follows the one that has.
+$node->safe_psql('postgres', updater('live', 1000, 2));
+becomes('live', q{status = 'ready' AND generation = 2}, 'it follows the updater that replaces the one it failed with');
+is(steps('live'), 100, 'from the start, with all events');
+is($node->safe_psql('postgres', q{SELECT status, reason, error_position, generation FROM readmodel.status() WHERE name = 'other'}),
+    'failed|updater_error: SQLSTATE P0001 at position 41|41|1', 'the one whose updater is the same has still failed, and says why');
+is($node->safe_psql('postgres', q{SELECT string_agg(generation || ' ' || status, ', ' ORDER BY generation) FROM readmodel.generations('live')}),
+    '1 failed, 2 ready', 'the older generation stays failed');
+
+# Put back: that generation goes on where it stood, fails there again, and says why.
+$node->safe_psql('postgres', updater('live', 40, 1));
+becomes('live', q{status = 'failed' AND generation = 1 AND error_position = 41 AND reason LIKE 'updater_error%'},
+    'put back as it was, the older generation is the newest again and fails where it had');
+$node->safe_psql('postgres', updater('live', 1000, 2));
+becomes('live', q{status = 'ready' AND generation = 2}, 'and replaced again, the one that was built is ready at once');
+is(steps('live'), 100, 'with its states');
+
+# In the middle of a rebuild.
+$node->safe_psql('postgres', updater('live', 45, 3));
+becomes('live', q{status = 'failed' AND generation = 3 AND error_position = 46 AND serving_generation = 2}, 'a rebuild fails');
+$node->safe_psql('postgres', updater('live', 1000, 4));
+becomes('live', q{status = 'ready' AND generation = 4}, 'and is followed by one with what replaces its updater');
+is(steps('live'), 200, 'from the start again');
+
+# Where a change waits for approval, this one does too.
+define('live', '{"on_change": "gate", "keep_generations": 3}');
+append_orders($node, 'postgres', 5);
+becomes('live', q{status = 'ready' AND lag = 0}, 'more events are taken');
+$node->safe_psql('postgres', updater('live', 55, 4));
+becomes('live', q{status = 'gated' AND generation = 5}, 'a replaced updater waits at the gate');
+$node->safe_psql('postgres', q{SELECT readmodel.approve('live')});
+append_orders($node, 'postgres', 5);
+becomes('live', q{status = 'failed' AND generation = 5}, 'the approved one fails');
+$node->safe_psql('postgres', updater('live', 1000, 5));
+becomes('live', q{status = 'gated' AND generation = 6}, 'and what replaces its updater waits at the gate in turn');
+
+# A first rebuild that an operator has cancelled stays cancelled.
+$node->safe_psql('postgres', q{BEGIN; SELECT readmodel.define_query('cancelled', 'shop', 'public.cancelled(jsonb, jsonb)', key => 'stream');
+    SELECT readmodel.cancel_rebuild('cancelled'); COMMIT});
+becomes('cancelled', q{status = 'failed' AND reason LIKE 'operator%'}, 'a first rebuild is cancelled');
+$node->safe_psql('postgres', updater('cancelled', 1000, 1));
+$node->safe_psql('postgres', updater('other', 1000, 1));
+becomes('other', q{generation = 2}, 'another query follows its updater');
+is($node->safe_psql('postgres', q{SELECT status || ' ' || generation FROM readmodel.status() WHERE name = 'cancelled'}),
+    'failed 1', 'the cancelled one does not');
+$node->safe_psql('postgres', q{SELECT readmodel.retry('cancelled')});
+becomes('cancelled', q{status = 'ready' AND generation = 2}, 'until it is told to, and then as what it is now');
+
+$node->stop;
+done_testing();
