@@ -23,6 +23,15 @@ SELECT name, status, reason, generation, length(definition_hash) AS hash, servin
     error_sqlstate, error_message, error_position
     FROM readmodel.status() WHERE name LIKE 'status%';
 
+-- Without events nothing is left to do, and it is known that nothing is.
+SELECT readmodel.create_event_table('status_empty');
+SELECT readmodel.create_source('status_empty', 'status_empty');
+SELECT readmodel.define_query('status_c', 'status_empty', 'status_count(jsonb, jsonb)', 'stream');
+SELECT name, "position", head_position, lag FROM readmodel.status() WHERE name = 'status_c';
+SELECT readmodel.drop_query('status_c');
+SELECT readmodel.drop_source('status_empty');
+DROP TABLE status_empty;
+
 -- A source that is broken for the moment: everything else is told.
 BEGIN;
 ALTER TABLE status_events RENAME "position" TO other;

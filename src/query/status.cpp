@@ -48,6 +48,7 @@ public:
     struct Edges
     {
         std::optional<source::EventSource> row;
+        bool readable = false;
         MaybePosition head;
         MaybePosition first; // asked for only where a query has applied nothing yet
         bool first_known = false;
@@ -62,7 +63,11 @@ public:
         {
             edges.row = catalog::find_source(source_id);
             if (edges.row)
-                edges.head = source::head_position(*edges.row);
+            {
+                const std::optional<MaybePosition> head = source::readable_head(*edges.row);
+                edges.readable = head.has_value();
+                edges.head = head.value_or(std::nullopt);
+            }
             if (const std::optional<worker::SourceSlot> slot = worker::source_snapshot(source_id))
                 edges.settled = slot->settled.get();
         }
@@ -73,8 +78,10 @@ public:
     std::optional<int64> lag(int32 source_id, const MaybePosition &position)
     {
         Edges &edges = of(source_id);
-        if (!edges.head)
+        if (!edges.readable)
             return std::nullopt;
+        if (!edges.head)
+            return 0; // no events, or none any more
         if (position)
             return std::max<int64>(0, *edges.head - *position);
         if (!edges.first_known)

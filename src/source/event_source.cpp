@@ -92,11 +92,11 @@ std::vector<EventSource> load_sources()
     return read_sources();
 }
 
-MaybePosition head_position(const EventSource &source)
+std::optional<MaybePosition> readable_head(const EventSource &source)
 {
     if (!OidIsValid(source.events))
         return std::nullopt;
-    MaybePosition head;
+    std::optional<MaybePosition> head;
     const auto read = [&]
     {
         const pg::AsUser owner(source.owner, true);
@@ -112,8 +112,7 @@ MaybePosition head_position(const EventSource &source)
         const pg::Rows rows = pg::execute("SELECT " + position + " FROM " + table + " WHERE " + position +
                                               " IS NOT NULL ORDER BY " + position + " DESC LIMIT 1",
                                           {}, true);
-        if (!rows.empty())
-            head = rows.bigint(0, 1);
+        head = rows.empty() ? std::nullopt : rows.bigint(0, 1);
     };
     const std::optional<pg::PgError> error = pg::attempt(true, read);
     if (!error)
@@ -125,6 +124,11 @@ MaybePosition head_position(const EventSource &source)
         category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR))
         throw *error;
     return std::nullopt;
+}
+
+MaybePosition head_position(const EventSource &source)
+{
+    return readable_head(source).value_or(std::nullopt);
 }
 
 } // namespace source

@@ -59,8 +59,10 @@ Oid position_sequence(Oid events, const std::string &position_column);
 // oid.
 std::string source_stamp(Oid events);
 
-// The highest position that the active snapshot sees, read as the owner of the event table. Empty: no events, or the
+// The highest position that the active snapshot sees, read as the owner of the event table; none if there are no events. Nothing if the
 // table is gone, locked or may not be read. Never fails for a reason of the table's.
+std::optional<MaybePosition> readable_head(const EventSource &source);
+// The same for whom that makes no difference.
 MaybePosition head_position(const EventSource &source);
 
 } // namespace source
