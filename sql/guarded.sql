@@ -66,7 +66,7 @@ DECLARE
     is_now text;
 BEGIN
     FOR look IN 1 .. 1000 LOOP
-        SELECT status || ': ' || reason INTO is_now FROM readmodel.status() WHERE name = 'guarded';
+        SELECT concat_ws(': ', status, reason) INTO is_now FROM readmodel.status() WHERE name = 'guarded';
         EXIT WHEN is_now LIKE wanted;
         PERFORM pg_sleep(0.01);
     END LOOP;
