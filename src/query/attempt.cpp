@@ -8,11 +8,13 @@ namespace query
 std::optional<int> record_attempt(int32 generation_id, const source::MaybePosition &position)
 {
     const CatalogScope scope;
+    // Nothing is recorded for a generation that is being dropped.
     const pg::Rows rows = pg::execute(
         "INSERT INTO readmodel_catalog.attempt AS a (generation_id, attempts, progress, position)"
         " SELECT generation_id, 1, coalesce(c.position, (SELECT sum(s.position) FROM readmodel_catalog.share s"
         "                                                 WHERE s.generation_id = c.generation_id)), $2"
-        "   FROM readmodel_catalog.checkpoint c WHERE generation_id = $1"
+        "   FROM readmodel_catalog.checkpoint c JOIN readmodel_catalog.generation g USING (generation_id)"
+        "  WHERE generation_id = $1 FOR KEY SHARE OF g"
         " ON CONFLICT (generation_id) DO UPDATE"
         "    SET attempts = CASE WHEN a.progress IS NOT DISTINCT FROM excluded.progress THEN a.attempts + 1 ELSE 1 END,"
         "        progress = excluded.progress, position = excluded.position, ended_at = now()"
