@@ -145,7 +145,9 @@ Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query,
     standing.failure = catalog::failure_of(generation.id);
 
     ReadinessFacts facts;
-    facts.live = generation.phase == Phase::live;
+    // The newest one is not ready before the view shows it, though it may have been live before.
+    const bool shown = generation.number != query.newest || query.serving == query.newest;
+    facts.live = generation.phase == Phase::live && shown;
     facts.checkpoint = standing.checkpoint.position;
     facts.paused = query.paused_at.has_value();
     if (standing.failure)

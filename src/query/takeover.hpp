@@ -11,6 +11,12 @@ namespace query
 // when they or a define_query are in the way.
 void take_over(const Generation &generation, int patience_ms);
 
+// Whether it has one before it: also one that is live already, when it becomes the newest again and the view shows another.
+inline bool awaits_takeover(const Generation &generation)
+{
+    return generation.phase != Phase::live || (generation.newest && !generation.serving);
+}
+
 // How long the next try at a takeover may wait for the view's readers, behind whom others then wait: not at all, as a rule. Where there
 // never is a moment without a reader, a little, and seldom: the tries are to be ten such waits apart.
 int takeover_patience_ms(int tries);

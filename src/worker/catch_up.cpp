@@ -205,7 +205,7 @@ void CatchUp::announce(bool caught_up)
     }
     for (const auto &member : lane->members())
     {
-        member->reached |= caught_up && member->generation.phase == query::Phase::live;
+        member->reached |= caught_up && !query::awaits_takeover(member->generation);
         const std::optional<GenerationSlot> slot = generation_snapshot(member->generation.id);
         publish(*member, slot ? slot->assignment : Assignment::none);
     }
@@ -284,8 +284,7 @@ void CatchUp::take_over()
 {
     for (const auto &member : lane->members())
     {
-        if (member->generation.phase == query::Phase::live &&
-            (member->generation.serving || !member->generation.newest))
+        if (!query::awaits_takeover(member->generation))
             continue;
         FAULT_POINT(before_takeover);
         as_engine(

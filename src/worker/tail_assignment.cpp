@@ -3,6 +3,7 @@
 #include "pg/transaction.hpp"
 #include "query/generation_check.hpp"
 #include "query/splitting.hpp"
+#include "query/takeover.hpp"
 #include "settings.hpp"
 #include "source/position_floor.hpp"
 #include "worker/adoption.hpp"
@@ -169,6 +170,8 @@ void TailWorker::assign(TailSource &tail, std::vector<query::Generation> &wanted
         member->generation.serving = now->serving;
         member->generation.phase = now->phase;
         member->generation.options = now->options;
+        // One that had reached its target may have been made the newest meanwhile.
+        member->reached &= !query::awaits_takeover(member->generation);
     }
     if (!tail.usable)
         return;
@@ -324,7 +327,7 @@ void TailWorker::adopt(TailSource &tail, query::Generation generation)
     if (OidIsValid(tail.config.sequence))
         member.target = pg::sequence_last_drawn(tail.config.sequence);
     if (const std::optional<GenerationSlot> slot = generation_snapshot(member.generation.id))
-        member.reached = slot->reached && member.generation.phase == query::Phase::live;
+        member.reached = slot->reached && !query::awaits_takeover(member.generation);
     worker::publish(member, Assignment::tail, false);
 }
 

@@ -381,10 +381,7 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up, TimestampTz curr
             (caught_up && !left) || (member.target && member.cursor && *member.cursor >= *member.target);
         if (!member.reached && at_target)
         {
-            // A live one that was frozen, or that an operator chose, may not serve yet.
-            const bool shown = member.generation.phase == query::Phase::live &&
-                               (member.generation.serving || !member.generation.newest);
-            member.reached = shown || take_over(member);
+            member.reached = !query::awaits_takeover(member.generation) || take_over(member);
             if (!member.reached && !member.takeover_error.empty())
                 continue; // what is in the way is published already
         }
