@@ -10,6 +10,7 @@
 #include "query/catalog.hpp"
 #include "query/catalog_rows.hpp"
 #include "query/generation_check.hpp"
+#include "query/readiness.hpp"
 #include "query/takeover.hpp"
 #include "settings.hpp"
 #include "source/source_watch.hpp"
@@ -58,6 +59,7 @@ private:
     void raise_failures();
     void take_over();
     void take_over(const Member &member);
+    void tell_of_newest();
     template <class F>
     void as_engine(F &&f);
 
@@ -132,8 +134,14 @@ bool CatchUp::load()
                 if (generation.query_id != query.id || generation.failed ||
                     (generation.phase != query::Phase::rebuilding && generation.phase != query::Phase::live))
                     continue;
+                // An older one that cannot go on stands still; the newest one says why.
+                const bool older = !generation.newest;
                 if (const std::optional<pg::Error> fault = query::check_generation(generation, *config))
+                {
+                    if (older)
+                        continue;
                     throw pg::Error(*fault);
+                }
                 if (!generation.shares.empty())
                 {
                     split = true; // its lanes' alone
@@ -142,7 +150,13 @@ bool CatchUp::load()
                 // Accepted first, compared then: what is replaced in between is noticed here or before the fold.
                 Member &member = lane->add(std::move(generation));
                 member.fold.accept_updater();
-                if (!query::definition_unchanged(member.generation))
+                const bool unchanged = query::definition_unchanged(member.generation);
+                if (!unchanged && older)
+                {
+                    lane->remove(member.generation.id);
+                    continue;
+                }
+                if (!unchanged)
                     throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                                     "the updater of query " + pg::shown(query.name) + " was changed")
                         .hint("Call readmodel.define_query() again, which starts a new generation.");
@@ -302,6 +316,30 @@ void CatchUp::take_over()
     }
 }
 
+// What is in force may not be among what was caught up.
+void CatchUp::tell_of_newest()
+{
+    as_engine(
+        [&]
+        {
+            const query::LatestSnapshot snapshot;
+            const std::optional<query::catalog::QueryRow> now = query::catalog::find_query(query.name);
+            if (!now || now->id != query.id)
+                return;
+            query::Readable newest{query::wanted_generation(*now, std::nullopt), {}};
+            if (newest.generation.phase == query::Phase::gated)
+                pg::log(NOTICE,
+                        "generation " + std::to_string(newest.generation.number) + " of query " +
+                            pg::shown(query.name) + " waits for an operator's decision",
+                        "", "Call readmodel.approve() or readmodel.reject().");
+            else if (query::catalog::failure_of(newest.generation.id))
+            {
+                newest.standing = query::standing_of(query::server_facts(), *now, newest.generation);
+                throw query::not_readable(*now, newest);
+            }
+        });
+}
+
 // Scopes leave their snapshots to the rollback when an exception passes, but a rollback in a procedure accepts no snapshots
 // besides its portal's. `before`: the active one outside of those scopes, nullptr if there was none.
 void roll_back_to(Snapshot before)
@@ -322,7 +360,7 @@ void CatchUp::run()
     {
         pg::check_for_interrupts();
         if (!lane && !load())
-            return;
+            break;
         const Snapshot before = pg::call([] { return ActiveSnapshotSet() ? GetActiveSnapshot() : nullptr; });
         try
         {
@@ -356,7 +394,9 @@ void CatchUp::run()
         }
         raise_failures();
     }
-    take_over();
+    if (lane)
+        take_over();
+    tell_of_newest();
 }
 
 Datum catch_up(FunctionCallInfo fcinfo)

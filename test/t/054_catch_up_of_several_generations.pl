@@ -1,0 +1,88 @@
+# catch_up is about the newest generation: an older one that cannot go on does not keep it from being caught up, and where the newest
+# cannot, it says so.
+#
+# Guards CatchUp::load and CatchUp::tell_of_newest. Seen to fail where load refuses whatever generation was changed, and without tell_of_newest.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use ReadModelCluster;
+
+my $node = new_server('catch_up_of_several', 'readmodel.enabled = off');
+make_shop($node, 'postgres');
+append_orders($node, 'postgres', 30);
+
+sub updater
+{
+    my ($name, $body) = @_;
+    $node->safe_psql('postgres', qq{CREATE OR REPLACE FUNCTION public.$name(state jsonb, event jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$
+        BEGIN $body END \$\$});
+}
+
+my $counts = q{RETURN jsonb_build_object('steps', coalesce((state ->> 'steps')::integer, 0) + %d);};
+
+sub define
+{
+    my ($query, $options) = @_;
+    return $node->safe_psql('postgres', "SELECT readmodel.define_query('$query', 'shop', 'public.$query(jsonb, jsonb)', key => 'stream', "
+            . "options => '@{[ $options // '{}' ]}')");
+}
+
+# What psql writes to the standard error.
+sub catch_up
+{
+    my ($query) = @_;
+    my ($result, $output, $errors) = $node->psql('postgres', "CALL readmodel.catch_up('$query')", extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+    return $errors;
+}
+
+sub steps { my ($query) = @_; return $node->safe_psql('postgres', qq{SELECT sum((state ->> 'steps')::integer) FROM readmodel."$query"}) }
+
+# No worker has seen that the older one's updater was replaced.
+updater('replaced', sprintf $counts, 1);
+define('replaced');
+is(catch_up('replaced'), '', 'the first generation is caught up');
+updater('replaced', sprintf $counts, 2);
+like(catch_up('replaced'), qr/ERROR:  55000: the updater of query "replaced" was changed\nHINT:  Call readmodel\.define_query\(\) again/,
+    'its updater is replaced, so it is refused, and told what to do');
+is(define('replaced'), 2, 'that is done');
+is(catch_up('replaced'), '', 'so the new generation is caught up');
+is(steps('replaced'), 60, 'and serves');
+append_orders($node, 'postgres', 10);
+is(catch_up('replaced'), '', 'and goes on');
+is(steps('replaced'), 80, 'with the events that follow');
+
+# Nor does a table of states that went with its updater.
+updater('dropped', sprintf $counts, 1);
+updater('replaced', sprintf $counts, 2);
+define('dropped');
+is(catch_up('dropped'), '', 'another query is caught up');
+$node->safe_psql('postgres', q{SELECT readmodel.define_query('dropped', 'shop', 'public.replaced(jsonb, jsonb)', key => 'stream')});
+is(catch_up('dropped'), '', 'with a second generation too');
+$node->safe_psql('postgres', 'SET client_min_messages = warning; DROP FUNCTION public.dropped(jsonb, jsonb) CASCADE');
+append_orders($node, 'postgres', 10);
+is(catch_up('dropped'), '', 'the updater of the older one is dropped with its states, and the newer one goes on');
+is(steps('dropped'), 100, 'with the events that follow');
+
+# The newest has failed.
+updater('fails', q{IF (event ->> 'position')::bigint = 7 THEN RAISE EXCEPTION 'seven'; END IF; RETURN '{}';});
+define('fails');
+like(catch_up('fails'), qr/ERROR:  38000: query "fails" could not apply the event at position 7\n/, 'a query fails');
+like(catch_up('fails'), qr/ERROR:  RM002: query "fails" has failed\nDETAIL:  updater_error: SQLSTATE P0001 at position 7\nHINT:  .*readmodel\.retry\(\)/,
+    'called again it says that it has failed');
+define('fails', '{"on_error": "skip"}');
+$node->safe_psql('postgres', q{SELECT readmodel.retry('fails')});
+unlike(catch_up('fails'), qr/ERROR/, 'it can be retried');
+
+# The newest waits for a decision.
+updater('gated', sprintf $counts, 1);
+define('gated');
+is(catch_up('gated'), '', 'a query is caught up');
+define('gated', '{"on_change": "gate", "version": "2"}');
+append_orders($node, 'postgres', 10);
+like(catch_up('gated'), qr/NOTICE:  00000: generation 2 of query "gated" waits for an operator's decision\nHINT: /,
+    'the newest waits for a decision, which is told');
+is(steps('gated'), 60, 'the one that serves is caught up');
+
+$node->stop;
+done_testing();
