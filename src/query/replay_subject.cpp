@@ -29,6 +29,8 @@ void require_same_file(Oid relation)
 
 std::vector<ReplaySubject> replay_subjects(const QueryRow &query)
 {
+    // In this order: a generation that was defined by a changed mapping is not read by the one before.
+    std::vector<Generation> generations = load_generations();
     std::optional<source::EventSource> source;
     for (source::EventSource &one : source::load_sources())
         if (one.id == query.source_id)
@@ -42,7 +44,7 @@ std::vector<ReplaySubject> replay_subjects(const QueryRow &query)
     if (const std::optional<pg::Error> fault = source::check_source(*source))
         throw pg::Error(*fault);
     std::vector<ReplaySubject> subjects;
-    for (Generation &generation : load_generations())
+    for (Generation &generation : generations)
         if (generation.query_id == query.id &&
             (generation.phase == Phase::live || generation.phase == Phase::rebuilding))
             subjects.push_back({std::move(generation), *source});

@@ -39,6 +39,12 @@ void wait_on_latch(long milliseconds)
         });
 }
 
+bool read_alike(const source::EventSource &a, const source::EventSource &b)
+{
+    return a.events == b.events && a.sequence == b.sequence && a.owner == b.owner && a.search_path == b.search_path &&
+           (!OidIsValid(a.events) || a.page_query() == b.page_query());
+}
+
 class CatchUp
 {
 public:
@@ -101,11 +107,19 @@ bool CatchUp::load()
         {
             const pg::FreshSnapshot snapshot;
             std::vector<query::Generation> all = query::load_generations();
+            std::optional<source::EventSource> now;
+            for (source::EventSource &source : source::load_sources())
+                if (source.id == query.source_id)
+                    now = std::move(source);
+            // Definitions are compared with the mapping that the catalog has now: that is what the events are to be read by.
+            if (!now || (config && !read_alike(*now, *config)))
+            {
+                config.reset();
+                settled.reset();
+            }
             if (!config)
             {
-                for (source::EventSource &source : source::load_sources())
-                    if (source.id == query.source_id)
-                        config = std::move(source);
+                config = std::move(now);
                 if (!config)
                     throw pg::Error(ERRCODE_UNDEFINED_OBJECT,
                                     "the source of query " + pg::shown(query.name) + " is gone");

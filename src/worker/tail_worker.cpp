@@ -175,8 +175,9 @@ void TailWorker::reload()
         process.enter_transaction();
         {
             const pg::FreshSnapshot snapshot; // for the catalog; what events decide takes its own
-            std::vector<source::EventSource> loaded = source::load_sources();
+            // In this order: a generation that was defined by a changed mapping is not read by the one before.
             generations = query::load_generations();
+            std::vector<source::EventSource> loaded = source::load_sources();
             adopt_sources(std::move(loaded));
             forget_slots_of_dropped();
             freeze_changed();

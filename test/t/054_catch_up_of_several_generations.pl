@@ -1,7 +1,8 @@
 # catch_up is about the newest generation: an older one that cannot go on does not keep it from being caught up, and where the newest
 # cannot, it says so.
 #
-# Guards CatchUp::load and CatchUp::tell_of_newest. Seen to fail where load refuses whatever generation was changed, and without tell_of_newest.
+# Guards CatchUp::load and CatchUp::tell_of_newest. Seen to fail where load refuses whatever generation was changed, without
+# tell_of_newest, and with the source loaded only once.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -83,6 +84,24 @@ append_orders($node, 'postgres', 10);
 like(catch_up('gated'), qr/NOTICE:  00000: generation 2 of query "gated" waits for an operator's decision\nHINT: /,
     'the newest waits for a decision, which is told');
 is(steps('gated'), 60, 'the one that serves is caught up');
+
+# The mapping is changed, and the query defined with it, while a session applies events by the one before.
+updater('mapped', q{PERFORM pg_advisory_xact_lock_shared(1); RETURN jsonb_build_object('mapped', event #> '{data,mapped}');});
+define('mapped');
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('SELECT pg_advisory_lock(1)');
+my $session = $node->background_psql('postgres', on_error_stop => 0);
+$session->query_until(qr/begins/, qq{\\echo begins\nCALL readmodel.catch_up('mapped');\n});
+wait_until($node, 'postgres', q{EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)}, 'a session is at the first event');
+$node->safe_psql('postgres', q{UPDATE readmodel_catalog.source SET data_expression = $$data || '{"mapped": true}'$$});
+is(define('mapped'), 2, 'the mapping is changed');
+$node->safe_psql('postgres', 'ALTER FUNCTION public.mapped(jsonb, jsonb) COST 200'); # it looks again
+$holder->query_safe('SELECT pg_advisory_unlock(1)');
+$holder->quit;
+$session->query('SELECT 1');
+$session->quit;
+is(catch_up('mapped'), '', 'the new generation is caught up');
+is($node->safe_psql('postgres', q{SELECT DISTINCT state FROM readmodel.mapped}), '{"mapped": true}', 'by the mapping that it was defined with');
 
 $node->stop;
 done_testing();
