@@ -42,7 +42,7 @@ void take_over(const Generation &generation, int patience_ms)
         // The row is not waited for, nor is the view from here on (55P03; the caller tries again), so the order in which others lock
         // them, the view first, cannot end in a circle.
         const pg::Rows rows = pg::execute("SELECT q.newest = g.generation, q.serving = g.generation, v.oid, t.oid,"
-                                          "       g.phase IN ('rebuilding', 'live')"
+                                          "       g.phase IN ('rebuilding', 'live'), q.paused_at IS NOT NULL"
                                           "  FROM readmodel_catalog.query q"
                                           "  JOIN readmodel_catalog.generation g USING (query_id)"
                                           "  LEFT JOIN pg_class v ON v.oid = q.view"
@@ -57,6 +57,10 @@ void take_over(const Generation &generation, int patience_ms)
             throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "generation " + std::to_string(generation.number) +
                                                                    " of query " + pg::shown(generation.query_name) +
                                                                    " was given up meanwhile");
+        if (rows.boolean(0, 6))
+            throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
+                            "query " + pg::shown(generation.query_name) + " was paused meanwhile")
+                .hint("readmodel.resume() lets it go on.");
         pg::execute("UPDATE readmodel_catalog.generation SET phase = 'live', ready_at = now()"
                     " WHERE generation_id = $1 AND phase = 'rebuilding'",
                     pg::Args().integer(generation.id));

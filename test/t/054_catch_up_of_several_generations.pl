@@ -1,8 +1,8 @@
 # catch_up is about the newest generation: an older one that cannot go on does not keep it from being caught up, and where the newest
 # cannot, it says so.
 #
-# Guards CatchUp::load and CatchUp::tell_of_newest. Seen to fail where load refuses whatever generation was changed, without
-# tell_of_newest, and with the source loaded only once.
+# Guards CatchUp::load, CatchUp::tell_of_newest and the look at a pause in query::take_over. Seen to fail where load refuses whatever generation was changed, without
+# tell_of_newest, with the source loaded only once, and where a pause is not looked at once the view is locked.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -102,6 +102,31 @@ $session->query('SELECT 1');
 $session->quit;
 is(catch_up('mapped'), '', 'the new generation is caught up');
 is($node->safe_psql('postgres', q{SELECT DISTINCT state FROM readmodel.mapped}), '{"mapped": true}', 'by the mapping that it was defined with');
+
+# A pause comes before the takeover that waits for a reader of the view.
+$node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.lock_timeout = '1 min'});
+$node->reload;
+updater('paused', sprintf $counts, 1);
+define('paused');
+is(catch_up('paused'), '', 'a query is caught up');
+updater('paused', sprintf $counts, 2);
+define('paused');
+my $reader = $node->background_psql('postgres');
+$reader->query_safe('BEGIN; SELECT count(*) FROM readmodel.paused');
+$session = $node->background_psql('postgres', on_error_stop => 0);
+$session->query_until(qr/begins/, qq{\\echo begins\nCALL readmodel.catch_up('paused');\n});
+wait_until($node, 'postgres', q{(SELECT position = (SELECT max(position) FROM public.events) FROM readmodel.generations('paused') WHERE generation = 2)},
+    'a session has applied everything');
+$node->safe_psql('postgres', q{SET client_min_messages = warning; SELECT readmodel.pause('paused')});
+$reader->query_safe('COMMIT');
+$reader->quit;
+$session->query('SELECT 1');
+$session->quit;
+is($node->safe_psql('postgres', q{SELECT status, serving_generation FROM readmodel.status() WHERE name = 'paused'}), 'paused|1',
+    'it is paused before the takeover, and stays as it was');
+$node->safe_psql('postgres', q{SET client_min_messages = warning; SELECT readmodel.resume('paused')});
+is(catch_up('paused'), '', 'it is resumed');
+is($node->safe_psql('postgres', q{SELECT serving_generation FROM readmodel.status() WHERE name = 'paused'}), 2, 'and taken over');
 
 $node->stop;
 done_testing();
