@@ -197,37 +197,78 @@ void carry_over_privileges(Oid from, const std::string &kind, const std::string 
                     pg::Args().oid(from).text(to).text(kind))));
 }
 
+namespace
+{
+
+// Changes with all that is carried over. Empty for no table.
+std::string properties_digest(Oid table)
+{
+    const pg::Rows rows = pg::execute(
+        "SELECT md5(concat_ws('|', c.oid, c.relacl, c.reloptions, t.reloptions, obj_description(c.oid, 'pg_class'),"
+        "       (SELECT string_agg(concat_ws(',', attname, attacl, attstattarget, attstorage, attcompression,"
+        "                                    col_description(attrelid, attnum)), ';' ORDER BY attnum)"
+        "          FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0),"
+        "       (SELECT string_agg(concat_ws(',', indexrelid, obj_description(indexrelid, 'pg_class')), ';'"
+        "                          ORDER BY indexrelid) FROM pg_index WHERE indrelid = c.oid AND indisvalid)))"
+        "  FROM pg_class c LEFT JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.oid = $1",
+        pg::Args().oid(table), true);
+    return rows.empty() ? "" : *rows.text(0, 1);
+}
+
+// What it was given by an earlier preparation may have been revoked since.
+void revoke_from_others(Oid table)
+{
+    execute_all(texts(pg::execute(
+        "SELECT DISTINCT format('REVOKE ALL ON %s FROM %s CASCADE', $2,"
+        "               CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)"
+        "  FROM pg_class c, LATERAL (SELECT grantee FROM aclexplode(c.relacl) UNION ALL"
+        "           SELECT e.grantee FROM pg_attribute a, aclexplode(a.attacl) e WHERE a.attrelid = c.oid) AS granted"
+        " WHERE c.oid = $1 AND grantee <> relowner",
+        pg::Args().oid(table).text(pg::relation_name(table)), true)));
+}
+
+} // namespace
+
 bool prepare_takeover(const Generation &generation)
 {
     Oid from = InvalidOid;
+    std::optional<std::string> prepared_for;
     {
         const CatalogScope scope;
         const pg::Rows rows =
-            pg::execute("SELECT g.prepared_at IS NOT NULL, c.oid FROM readmodel_catalog.generation g"
+            pg::execute("SELECT g.prepared_for, c.oid FROM readmodel_catalog.generation g"
                         "  JOIN readmodel_catalog.query q USING (query_id)"
                         "  LEFT JOIN readmodel_catalog.generation s"
                         "    ON s.query_id = q.query_id AND s.generation = q.serving AND s.generation <> g.generation"
                         "  LEFT JOIN pg_class c ON c.oid = s.state_table"
                         " WHERE g.generation_id = $1",
                         pg::Args().integer(generation.id), true);
-        if (rows.empty() || rows.boolean(0, 1))
+        if (rows.empty())
             return false;
+        prepared_for = rows.text(0, 1);
         from = rows.oid(0, 2);
     }
     // Who drops the old one meanwhile has nothing to be carried over.
     if (OidIsValid(from) && pg::try_lock(from, AccessShareLock) != pg::LockAttempt::locked)
         from = InvalidOid;
+    if (prepared_for && !OidIsValid(from))
+        return false;
     const CatalogScope scope;
+    const std::string now = properties_digest(from);
+    if (prepared_for == now)
+        return false;
     if (OidIsValid(from))
     {
+        if (prepared_for)
+            revoke_from_others(generation.state_table);
         carry_over_storage(from, generation.state_table);
         carry_over_indexes(generation, from);
         carry_over_privileges(from, "TABLE", pg::relation_name(generation.state_table));
     }
     // The first statement that reads the view is planned with what the table holds now.
     pg::execute("ANALYZE " + pg::relation_name(generation.state_table));
-    pg::execute("UPDATE readmodel_catalog.generation SET prepared_at = now() WHERE generation_id = $1",
-                pg::Args().integer(generation.id));
+    pg::execute("UPDATE readmodel_catalog.generation SET prepared_for = $2 WHERE generation_id = $1",
+                pg::Args().integer(generation.id).text(now));
     return true;
 }
 

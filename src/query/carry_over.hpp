@@ -7,9 +7,9 @@
 namespace query
 {
 
-// Carries everything over and collects statistics, once for each generation; false: that was done before. An index that cannot be
-// made on the new states is logged as a warning and left out. Builds indexes, so not where others wait for it, if the
-// states may be many. Needs a transaction, as a superuser; an index's expressions run as the owner of the table.
+// Carries everything over and collects statistics; again where the serving one was changed since. False: there was nothing to do. An
+// index that cannot be made on the new states is logged as a warning and left out. Builds indexes, so not where others wait for it, if
+// the states may be many. Needs a transaction, as a superuser; an index's expressions run as the owner of the table.
 bool prepare_takeover(const Generation &generation);
 
 // Privileges, comments on the relation and its columns of one relation for another with the same columns. `kind`: TABLE or VIEW;

@@ -48,7 +48,7 @@ CREATE TABLE readmodel_catalog.generation (
     phase text NOT NULL CHECK (phase IN ('gated', 'rejected', 'rebuilding', 'live', 'dropped')),
     defined_at timestamptz NOT NULL DEFAULT now(),
     rebuild_started_at timestamptz,
-    prepared_at timestamptz,                       -- when it was given the indexes, privileges, .. of the serving one
+    prepared_for text,                             -- a digest of the serving one's indexes, privileges, .. that it was given; NULL: not yet
     ready_at timestamptz,                          -- when it became live
     version text,                                  -- the option: part of the definition
     ended_at timestamptz,                          -- when it was rejected or dropped ..

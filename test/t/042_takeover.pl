@@ -3,7 +3,7 @@
 # readers of the view.
 #
 # Guards query::prepare_takeover. Seen to fail without carry_over_indexes, carry_over_storage, carry_over_privileges or the ANALYZE, with an
-# error of one index stopping the takeover, with indexes looked at as a superuser, and with the preparation left out in the tail or in catch_up; and query::takeover_patience_ms, seen to fail
+# error of one index stopping the takeover, with indexes looked at as a superuser, with nothing carried over that the older one was given after the preparation, and with the preparation left out in the tail or in catch_up; and query::takeover_patience_ms, seen to fail
 # without any patience.
 use strict;
 use warnings;
@@ -141,9 +141,26 @@ for (1 .. 60)
 }
 note(sprintf 'the slowest reader took %.0f ms', 1000 * $slowest);
 is($node->safe_psql('postgres', 'SELECT serving FROM readmodel_catalog.query'), $before, 'a reader who stays keeps the old generation serving');
+# What the older one is given, or loses, while it serves is carried over too.
+my $after = state_table($generation);
+wait_until($node, 'postgres', "EXISTS (SELECT FROM pg_stats WHERE format('%I.%I', schemaname, tablename)::regclass = '$after'::regclass)", 'it is prepared');
+is(properties($after), $wanted, '.. with all that there was');
+$current = state_table($before);
+$node->safe_psql('postgres', qq{
+    CREATE ROLE late;
+    CREATE INDEX ON $current ((state ->> 'late'));
+    GRANT SELECT, DELETE ON $current TO late;
+    REVOKE SELECT ON $current FROM reader;
+    REVOKE SELECT (id) ON $current FROM "odd role";
+    COMMENT ON TABLE $current IS 'late';
+    ALTER TABLE $current SET (fillfactor = 80)});
+my $changed = properties($current);
+isnt($changed, $wanted, 'a reader keeps it serving, and it is changed');
 $reader->query_safe('COMMIT');
 $reader->quit;
 wait_ready($node, 'postgres', '.. and when he has gone, the new one takes over');
+is($node->safe_psql('postgres', 'SELECT serving FROM readmodel_catalog.query'), $generation, '.. it is what the view shows');
+is(properties(state_table($generation)), $changed, '.. and as the older one was then');
 
 # There is never a moment without a reader.
 my $script = $node->basedir . '/read.pgbench';
