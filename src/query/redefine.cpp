@@ -74,11 +74,15 @@ void define_as_it_is_now(const QueryRow &query, const KnownGenerations &known, c
 // Only where it says something else than before: it is tried again with every reload.
 void note(const KnownGeneration &newest, const pg::PgError &error)
 {
+    std::string told = "the definition was changed, and cannot be followed: " + std::string(error.message());
+    if (const char *const detail = error.data().detail)
+        told += std::string("\nDETAIL:  ") + detail;
+    if (const char *const hint = error.data().hint)
+        told += std::string("\nHINT:  ") + hint;
     const CatalogScope scope;
     pg::execute("UPDATE readmodel_catalog.failure SET message = $2"
                 " WHERE generation_id = $1 AND reason = 'definition_changed' AND message IS DISTINCT FROM $2",
-                pg::Args().integer(newest.id).text("the definition was changed, and cannot be followed: " +
-                                                   std::string(error.message())));
+                pg::Args().integer(newest.id).text(told));
 }
 
 } // namespace

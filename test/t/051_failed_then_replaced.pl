@@ -82,6 +82,16 @@ becomes('live', q{status = 'failed' AND generation = 5}, 'the approved one fails
 $node->safe_psql('postgres', updater('live', 1000, 5));
 becomes('live', q{status = 'gated' AND generation = 6}, 'and what replaces its updater waits at the gate in turn');
 
+# One that is no updater any more cannot be followed, and the status says why.
+$node->safe_psql('postgres', updater('strict', 1000, 1));
+define('strict');
+becomes('strict', q{status = 'ready'}, 'one more query is ready');
+$node->safe_psql('postgres', updater('strict', 1000, 2) =~ s/LANGUAGE plpgsql/LANGUAGE plpgsql STRICT/r);
+becomes('strict', q{status = 'failed' AND error_message LIKE '%cannot be followed: %cannot be an updater%DETAIL:  %STRICT%'},
+    'its updater is replaced by one that is STRICT: the status says that');
+$node->safe_psql('postgres', updater('strict', 1000, 1));
+becomes('strict', q{status = 'ready' AND generation = 1}, 'and put back it goes on');
+
 # A first rebuild that an operator has cancelled stays cancelled.
 $node->safe_psql('postgres', q{BEGIN; SELECT readmodel.define_query('cancelled', 'shop', 'public.cancelled(jsonb, jsonb)', key => 'stream');
     SELECT readmodel.cancel_rebuild('cancelled'); COMMIT});
