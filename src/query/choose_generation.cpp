@@ -59,7 +59,10 @@ void show_live(const QueryRow &query, const KnownGeneration &generation, const D
             query.name);
     }
     show_generation({query.id, query.name, query.view, generation.id, generation.state_table, definition.key_type});
-    pg::log(NOTICE, called(query, generation.number) + " is active");
+    const std::string failure = generation.failure && !generation.frozen() ? *generation.failure : "";
+    pg::log(NOTICE, called(query, generation.number) + " is active" + (failure.empty() ? "" : ", and has failed"),
+            failure.empty() ? "" : "It failed with " + failure + ".",
+            failure.empty() ? "" : "readmodel.status() shows why, and where.");
 }
 
 void activate_generation(const QueryRow &query, const KnownGenerations &known, const KnownGeneration &generation)

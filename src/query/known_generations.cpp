@@ -57,6 +57,27 @@ const KnownGeneration *KnownGenerations::with_hash(const std::string &hash) cons
     return best;
 }
 
+std::optional<bool> gate_of(const QueryRow &query)
+{
+    const CatalogScope scope;
+    const std::optional<std::string> given =
+        pg::execute("SELECT $1::jsonb ->> 'on_change'", pg::Args().text(query.options), true).text(0, 1);
+    return given ? std::optional<bool>(*given == "gate") : std::nullopt;
+}
+
+void require_not_declined(const QueryRow &query, const KnownGenerations &known, const std::string &hash)
+{
+    const KnownGeneration *const same = known.with_hash(hash);
+    if (!same || same->has_states() || !same->declined)
+        return;
+    const std::string number = std::to_string(same->number);
+    throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    "what query " + pg::shown(query.name) + " is defined as now is generation " + number +
+                        ", which was " + (same->phase == Phase::rejected ? "rejected" : "cancelled"))
+        .hint("SELECT readmodel.activate(" + pg::quoted_literal(query.name) + ", " + number +
+              "); builds it all the same. Or put back what was changed.");
+}
+
 Phase first_phase(const KnownGenerations &known, const std::optional<bool> &gate)
 {
     const bool wanted = gate.value_or(settings::on_change == settings::on_change_gate);

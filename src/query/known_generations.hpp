@@ -43,6 +43,12 @@ private:
 // At the commit the workers load the definitions, and break off what they are at for this query.
 void announce_stop(const KnownGenerations &known);
 
+// The option on_change as it was given, true for "gate"; nothing: the setting decides.
+std::optional<bool> gate_of(const QueryRow &query);
+
+// Throws 55000 if an operator has said no to the definition of this hash, and it was not built again since.
+void require_not_declined(const QueryRow &query, const KnownGenerations &known, const std::string &hash);
+
 // How a new generation begins: it waits at the gate if its query says so (nothing: if the setting does) and has been live before.
 Phase first_phase(const KnownGenerations &known, const std::optional<bool> &gate);
 

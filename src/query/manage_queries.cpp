@@ -93,9 +93,19 @@ Datum rebuild(FunctionCallInfo fcinfo)
     lock_query_row(query);
     const int32 serving = require_query(name).serving;
     const KnownGenerations known(query);
+    // What was changed under the query is a change like any other.
+    const bool changed = hash != newest.hash;
+    if (changed)
+        require_not_declined(query, known, hash);
+    const Phase phase = changed ? first_phase(known, gate_of(query)) : Phase::rebuilding;
     const int32 number = known.all().back().number + 1;
-    build_generation(query, number, definition, hash);
-    pg::log(NOTICE, "query " + pg::shown(name) + " is built anew as generation " + std::to_string(number));
+    build_generation(query, number, definition, hash, phase);
+    pg::log(NOTICE,
+            "query " + pg::shown(name) +
+                (phase == Phase::gated
+                     ? " was changed: generation " + std::to_string(number) + " waits for an operator's decision"
+                     : " is built anew as generation " + std::to_string(number)),
+            "", phase == Phase::gated ? "Call readmodel.approve() or readmodel.reject()." : "");
     for (const KnownGeneration &generation : known.all())
     {
         if (!is_unfinished(generation, serving))

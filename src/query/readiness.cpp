@@ -153,6 +153,9 @@ Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query,
     if (standing.failure)
         facts.failure =
             FailureFacts{standing.failure->reason, standing.failure->position, standing.failure->sqlstate.value_or("")};
+    // Where that is not possible, the failure has got a SQLSTATE (redefine.cpp).
+    facts.followed = standing.failure && generation.number == query.newest &&
+                     standing.failure->reason == "definition_changed" && !standing.failure->sqlstate;
     if (generation.phase == Phase::gated)
         facts.gate = GateFacts{generation.number, pg::call([&] { return timestamptz_to_str(generation.defined_at); }),
                                generation.definition_hash};

@@ -92,6 +92,8 @@ struct ReadinessFacts
     bool live = false;
     source::MaybePosition checkpoint;
     std::optional<FailureFacts> failure;
+    bool followed =
+        false; // failed only since its definition was changed a moment ago: the worker defines the query as it is now
     bool paused = false; // by an operator
     std::optional<GateFacts> gate;
 
@@ -256,16 +258,19 @@ inline std::string long_call(const ReadinessFacts &facts)
 
 inline Verdict decide(const ReadinessFacts &facts)
 {
-    if (facts.failure)
+    if (facts.failure && !facts.followed)
         return rule::failed(*facts.failure);
     if (facts.paused)
         return {Status::paused, "operator: readmodel.resume() lets it go on"};
     if (facts.gate)
         return rule::gated(*facts.gate);
-    if (facts.standby)
+    if (facts.standby && !facts.followed)
         return rule::on_standby(facts);
-    if (std::optional<Verdict> verdict = rule::without_mover(facts))
-        return std::move(*verdict);
+    if (!facts.standby)
+        if (std::optional<Verdict> verdict = rule::without_mover(facts))
+            return std::move(*verdict);
+    if (facts.followed)
+        return {Status::rebuilding, "definition_changed: a generation of the new definition is about to be built"};
     if (!facts.block.empty())
         return rule::blocked(facts);
     if (facts.rebuild_wanted && !facts.held)

@@ -5,6 +5,7 @@
 #include "query/arguments.hpp"
 #include "query/catalog_rows.hpp"
 #include "query/correction.hpp"
+#include "query/generation_check.hpp"
 #include "query/instance_id.hpp"
 #include "query/replay.hpp"
 #include "worker/wakeup.hpp"
@@ -58,6 +59,13 @@ std::string rebuild_in(const ReplaySubject &subject, const std::string &id, cons
            (aliases > 0 ? ", and " + std::to_string(aliases) + " of its aliases" : "");
 }
 
+// It stands still since its definition was changed. Put back, it would go on with what was corrected or erased still in its states.
+void leave_uncorrected(const Generation &generation, const std::string &id)
+{
+    record_failure(generation.id, "late_event", std::nullopt, "",
+                   "instance " + pg::shown(id) + " was corrected while this generation could not be");
+}
+
 Datum rebuild_instance(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
@@ -83,6 +91,8 @@ Datum rebuild_instance(FunctionCallInfo fcinfo)
                 "query " + pg::shown(name) + ", generation " + std::to_string(subject.generation.number) + ": ";
             if (std::optional<pg::Error> why = replay_fault(subject))
             {
+                if (!subject.generation.newest && !definition_unchanged(subject.generation))
+                    leave_uncorrected(subject.generation, id);
                 if (subjects.size() > 1)
                     pg::log(NOTICE, generation + "left as it is: " + why->message_text);
                 fault = std::move(why);

@@ -15,26 +15,9 @@ namespace query
 namespace
 {
 
-// The option on_change as it was given; nothing: the setting decides.
-std::optional<bool> gate_of(const QueryRow &query)
-{
-    const CatalogScope scope;
-    const std::optional<std::string> given =
-        pg::execute("SELECT $1::jsonb ->> 'on_change'", pg::Args().text(query.options), true).text(0, 1);
-    return given ? std::optional<bool>(*given == "gate") : std::nullopt;
-}
-
 void tell(const QueryRow &query, const std::string &what)
 {
     pg::log(LOG, "the definition of query " + pg::shown(query.name) + " was changed: " + what);
-}
-
-// An operator has said no to what the definition is now.
-pg::Error declined(const KnownGeneration &generation)
-{
-    return pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                     "what it is now is generation " + std::to_string(generation.number) + ", which was " +
-                         (generation.phase == Phase::rejected ? "rejected" : "cancelled"));
 }
 
 void define_as_it_is_now(const QueryRow &query, const KnownGenerations &known, const KnownGeneration &newest)
@@ -62,8 +45,7 @@ void define_as_it_is_now(const QueryRow &query, const KnownGenerations &known, c
         tell(query, "it is that of generation " + std::to_string(other->number) + " again");
         return;
     }
-    if (other && other->declined)
-        throw declined(*other);
+    require_not_declined(query, known, hash);
     require_key_can_change(query.view, query.name, definition.key_type);
     const int32 number = known.all().back().number + 1;
     const Phase phase = first_phase(known, gate_of(query));
@@ -80,9 +62,10 @@ void note(const KnownGeneration &newest, const pg::PgError &error)
     if (const char *const hint = error.data().hint)
         told += std::string("\nHINT:  ") + hint;
     const CatalogScope scope;
-    pg::execute("UPDATE readmodel_catalog.failure SET message = $2"
-                " WHERE generation_id = $1 AND reason = 'definition_changed' AND message IS DISTINCT FROM $2",
-                pg::Args().integer(newest.id).text(told));
+    pg::execute("UPDATE readmodel_catalog.failure SET message = $2, sqlstate = $3"
+                " WHERE generation_id = $1 AND reason = 'definition_changed'"
+                "   AND (message IS DISTINCT FROM $2 OR sqlstate IS DISTINCT FROM $3)",
+                pg::Args().integer(newest.id).text(told).text(error.sqlstate_text()));
 }
 
 } // namespace

@@ -38,6 +38,27 @@ std::vector<const Generation *> beyond_kept(const std::vector<Generation> &gener
     return beyond;
 }
 
+namespace
+{
+
+// keep_generations may have been raised since the generations were loaded.
+bool is_kept(const QueryRow &query, const KnownGenerations &known, int32 number)
+{
+    const auto newer = std::count_if(known.all().begin(), known.all().end(),
+                                     [&](const KnownGeneration &generation)
+                                     {
+                                         return generation.phase == Phase::live && generation.number > number &&
+                                                generation.number != query.newest && generation.number != query.serving;
+                                     });
+    const CatalogScope scope;
+    return newer < pg::execute("SELECT coalesce(($1::jsonb ->> 'keep_generations')::integer, $2)",
+                               pg::Args().text(query.options).integer(LaneOptions().keep_generations), true)
+                       .integer(0, 1)
+                       .value();
+}
+
+} // namespace
+
 Dropping drop_superseded(const Generation &generation)
 {
     if (!try_lock_query_name(generation.query_name))
@@ -48,7 +69,7 @@ Dropping drop_superseded(const Generation &generation)
         return Dropping::none;
     const KnownGenerations known(*query);
     const KnownGeneration &now = known.numbered(generation.number);
-    if (now.phase != generation.phase)
+    if (now.phase != generation.phase || (now.phase == Phase::live && is_kept(*query, known, generation.number)))
         return Dropping::none;
     for (const Oid table : {now.state_table, now.alias_table})
         if (OidIsValid(table) && pg::try_lock(table, AccessExclusiveLock) == pg::LockAttempt::busy)

@@ -97,8 +97,9 @@ Look look(const std::string &name, Position at_least)
         look.reached = true;
         look.position = at_least;
     }
-    else if (readable.standing.status == Status::failed || readable.standing.status == Status::paused)
-        throw not_readable(query, readable);
+    else if (const Status status = readable.standing.status;
+             status == Status::failed || status == Status::paused || status == Status::gated)
+        throw not_readable(query, readable); // nothing moves it but an operator
     return look;
 }
 

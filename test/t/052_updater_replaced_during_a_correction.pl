@@ -61,5 +61,18 @@ foreach my $call (q{readmodel.retry_dead_letters('counted')}, q{readmodel.retry_
     wait_until($node, 'postgres', qq{(SELECT status = 'ready' AND generation = $version FROM readmodel.status())}, 'the replaced updater is followed');
 }
 
+# What cannot be corrected, since its updater is gone, does not go on with what was erased once that is put back.
+my ($id) = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM readmodel.counted ORDER BY id');
+$node->safe_psql('postgres', qq{
+    DELETE FROM public.events WHERE stream_id = '$id';
+    SELECT readmodel.rebuild_instance('counted', '$id')});
+$node->safe_psql('postgres', updater(1));
+wait_until($node, 'postgres', q{(SELECT status = 'failed' AND reason LIKE 'late_event%' AND generation = 1 FROM readmodel.status())},
+    'the older generation, whose updater is put back, has failed');
+like($node->safe_psql('postgres', 'SELECT error_message FROM readmodel.status()'), qr/^instance "$id" was corrected while/, 'and says why');
+$node->safe_psql('postgres', q{SELECT readmodel.rebuild('counted')});
+wait_until($node, 'postgres', q{(SELECT status = 'ready' AND generation = 5 FROM readmodel.status())}, 'a rebuild is its way back');
+is($node->safe_psql('postgres', "SELECT count(*) FROM readmodel.counted WHERE id = '$id'"), 0, 'without what was erased');
+
 $node->stop;
 done_testing();

@@ -114,6 +114,21 @@ TEST(ReadinessRule, FailureRowWinsOverEverything)
     EXPECT_EQ(decide(facts).reason, "source_rewound");
 }
 
+TEST(ReadinessRule, AChangedDefinitionThatIsFollowedIsOnItsWayIfSomebodyIsThere)
+{
+    ReadinessFacts facts = caught_up();
+    facts.failure = FailureFacts{"definition_changed", std::nullopt, ""};
+    facts.followed = true;
+    EXPECT_EQ(decide(facts).status, Status::rebuilding);
+    EXPECT_TRUE(mentions(decide(facts), "definition_changed"));
+    facts.paused = true;
+    EXPECT_EQ(decide(facts).status, Status::paused);
+    facts.paused = facts.held = facts.tail_alive = false;
+    EXPECT_EQ(decide(facts).status, Status::stalled);
+    facts.standby = true; // it is followed where the primary is
+    EXPECT_EQ(decide(facts).status, Status::rebuilding);
+}
+
 TEST(ReadinessRule, APauseIsToldWhateverElseIsMissing)
 {
     ReadinessFacts facts = caught_up();
