@@ -226,19 +226,46 @@ catalog::GenerationRow wanted_generation(const catalog::QueryRow &query,
     return std::move(*generation);
 }
 
-Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query)
+std::string_view answered_as(const Readable &readable)
 {
-    catalog::GenerationRow newest = wanted_generation(query, std::nullopt);
-    Standing standing = standing_of(server, query, newest);
-    if (query.serve_previous && query.serving != query.newest && may_serve_previous(standing.status))
-        if (std::optional<catalog::GenerationRow> serving = catalog::find_generation(query.id, query.serving))
-        {
-            Readable previous{std::move(*serving), {}};
-            previous.standing = standing_of(server, query, previous.generation);
-            if (previous.ready())
-                return previous;
-        }
-    return {std::move(newest), std::move(standing)};
+    return readable.stale ? "stale" : name_of(readable.standing.status);
+}
+
+// It stands still since an operator paused it, but what it has is whole: it was taken over once.
+static bool is_held_still(const catalog::GenerationRow &generation, const Standing &standing)
+{
+    return standing.status == Status::paused && generation.phase == Phase::live;
+}
+
+std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::QueryRow &query,
+                                     const catalog::GenerationRow &newest, const Standing &standing)
+{
+    if (!query.serve_previous || !may_serve_previous(standing.status))
+        return std::nullopt;
+    if (query.serving == newest.number)
+        return is_held_still(newest, standing) ? std::optional<Readable>({newest, standing, true}) : std::nullopt;
+    std::optional<catalog::GenerationRow> serving = catalog::find_generation(query.id, query.serving);
+    if (!serving)
+        return std::nullopt;
+    Readable previous{std::move(*serving), {}, true};
+    previous.standing = standing_of(server, query, previous.generation);
+    if (previous.standing.status != Status::ready && !is_held_still(previous.generation, previous.standing))
+        return std::nullopt;
+    return previous;
+}
+
+Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query,
+                             const std::optional<std::string> &definition_hash)
+{
+    Readable asked{wanted_generation(query, definition_hash), {}, false};
+    asked.standing = standing_of(server, query, asked.generation);
+    if (asked.ready())
+        return asked;
+    if (definition_hash)
+        asked.stale = query.serve_previous && is_held_still(asked.generation, asked.standing);
+    else if (std::optional<Readable> previous = stale_answer(server, query, asked.generation, asked.standing))
+        return std::move(*previous);
+    return asked;
 }
 
 pg::Error not_readable(const catalog::QueryRow &query, const Readable &readable)

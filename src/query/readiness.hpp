@@ -45,16 +45,26 @@ catalog::QueryRow wanted_query(const std::string &name);
 // The same, with 42501 unless the current user may see its status.
 catalog::QueryRow visible_query(const std::string &name);
 
-// The generation from which a read is answered, and how it stands.
+// The generation from which a read is answered, or, where none may answer, the one that was asked for; and how it stands.
 struct Readable
 {
     catalog::GenerationRow generation;
     Standing standing;
-    bool ready() const { return standing.status == Status::ready; }
+    bool stale = false; // it answers although what was asked for is not ready
+    bool ready() const { return stale || standing.status == Status::ready; }
 };
 
-// The newest generation or, where it is on its way and while_rebuilding = serve_previous, the serving one if that is ready.
-Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query);
+// What the answer is called: "ready", "stale" or, where there is none, the status.
+std::string_view answered_as(const Readable &readable);
+
+// The newest generation or, where it is on its way or held by an operator and while_rebuilding = serve_previous, what is there
+// already: the serving generation as it stands. With a hash it is that definition or nothing. Throws RM006.
+Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query,
+                             const std::optional<std::string> &definition_hash = std::nullopt);
+
+// The stale answer in place of the newest generation, which stands so; nothing if there is none.
+std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::QueryRow &query,
+                                     const catalog::GenerationRow &newest, const Standing &standing);
 
 // RM001 .. RM004 for a query that may not be read, with the reason and what to do.
 pg::Error not_readable(const catalog::QueryRow &query, const Readable &readable);

@@ -1,8 +1,7 @@
 // readmodel.status(): a row for each query that the caller may see.
 
-#include "query/readiness.hpp"
 #include "query/result_row.hpp"
-#include "query/source_view.hpp"
+#include "query/source_edges.hpp"
 #include "query/visibility.hpp"
 
 namespace
@@ -41,61 +40,6 @@ enum Column
 
 using Row = ResultRow<column_count>;
 
-// What is read once per source and call, under the one snapshot of the statement.
-class Sources
-{
-public:
-    struct Edges
-    {
-        std::optional<source::EventSource> row;
-        bool readable = false;
-        MaybePosition head;
-        MaybePosition first; // asked for only where a query has applied nothing yet
-        bool first_known = false;
-        MaybePosition settled;
-    };
-
-    Edges &of(int32 source_id)
-    {
-        const auto [place, added] = known.try_emplace(source_id);
-        Edges &edges = place->second;
-        if (added)
-        {
-            edges.row = catalog::find_source(source_id);
-            if (edges.row)
-            {
-                const std::optional<MaybePosition> head = source::readable_head(*edges.row);
-                edges.readable = head.has_value();
-                edges.head = head.value_or(std::nullopt);
-            }
-            if (const std::optional<worker::SourceSlot> slot = worker::source_snapshot(source_id))
-                edges.settled = slot->settled.get();
-        }
-        return edges;
-    }
-
-    // An upper bound of the events that are still to be looked at; nothing if the source cannot be read.
-    std::optional<int64> lag(int32 source_id, const MaybePosition &position)
-    {
-        Edges &edges = of(source_id);
-        if (!edges.readable)
-            return std::nullopt;
-        if (!edges.head)
-            return 0; // no events, or none any more
-        if (position)
-            return std::max<int64>(0, *edges.head - *position);
-        if (!edges.first_known)
-        {
-            edges.first = first_position(*edges.row);
-            edges.first_known = true;
-        }
-        return edges.first ? std::optional<int64>(*edges.head - *edges.first + 1) : std::nullopt;
-    }
-
-private:
-    std::map<int32, Edges> known;
-};
-
 void add_progress(Row &row, const Standing &standing, const catalog::GenerationRow &generation,
                   std::optional<int64> lag)
 {
@@ -116,8 +60,8 @@ void add_progress(Row &row, const Standing &standing, const catalog::GenerationR
         return;
     row.set(column_worker_pid, Int32GetDatum(slot.worker_pid));
     row.number(column_events_per_second, slot.events_per_second);
-    if (standing.status == Status::rebuilding && lag && slot.events_per_second > 0)
-        row.number(column_estimated_seconds_remaining, static_cast<double>(*lag) / slot.events_per_second);
+    if (const std::optional<double> seconds = estimated_seconds(standing, lag))
+        row.number(column_estimated_seconds_remaining, *seconds);
 }
 
 void add_error(Row &row, const Standing &standing, bool with_messages)
@@ -139,11 +83,11 @@ std::string serving_status(const ServerFacts &server, const catalog::QueryRow &q
     return serving ? std::string(name_of(standing_of(server, query, *serving).status)) : std::string();
 }
 
-Row row_of(const ServerFacts &server, Sources &sources, const catalog::QueryRow &query, bool with_messages)
+Row row_of(const ServerFacts &server, SourceEdges &sources, const catalog::QueryRow &query, bool with_messages)
 {
     const catalog::GenerationRow generation = wanted_generation(query, std::nullopt);
     const Standing standing = standing_of(server, query, generation);
-    const Sources::Edges &edges = sources.of(query.source_id);
+    const SourceEdges::Edges &edges = sources.of(query.source_id);
 
     Row row;
     row.text(column_name, query.name);
@@ -168,7 +112,7 @@ Datum status(FunctionCallInfo fcinfo)
 {
     pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
     const ServerFacts server = server_facts();
-    Sources sources;
+    SourceEdges sources;
     for (const catalog::QueryRow &query : catalog::all_queries())
     {
         const Oid owner = catalog::owner_of(query);

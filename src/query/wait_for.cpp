@@ -67,7 +67,7 @@ struct Look
 // position has arrived here, everything up to it is in the states.
 bool standby_has_reached(const catalog::QueryRow &query, const Readable &readable, Position at_least)
 {
-    if (!readable.ready())
+    if (readable.standing.status != Status::ready)
         return false;
     const std::optional<source::EventSource> source = catalog::find_source(query.source_id);
     const MaybePosition head = source ? source::head_position(*source) : std::nullopt;
