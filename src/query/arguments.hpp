@@ -27,4 +27,23 @@ inline std::string text_argument(FunctionCallInfo fcinfo, int number, const char
     return *maybe_text_argument(fcinfo, number);
 }
 
+// The members of a text[].
+inline std::vector<std::optional<std::string>> texts_and_nulls_of(ArrayType *array)
+{
+    struct
+    {
+        Datum *elements;
+        bool *nulls;
+        int count;
+    } found = {};
+    pg::call(
+        [&]
+        { deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &found.elements, &found.nulls, &found.count); });
+    std::vector<std::optional<std::string>> members;
+    members.reserve(static_cast<size_t>(found.count));
+    for (int i = 0; i < found.count; i++)
+        members.push_back(found.nulls[i] ? std::nullopt : std::optional<std::string>(pg::text_of(found.elements[i])));
+    return members;
+}
+
 } // namespace query

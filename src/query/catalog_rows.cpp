@@ -173,6 +173,8 @@ GenerationRow generation_row(const Scan &scan)
     row.defined_at = scan.time("defined_at").value_or(0);
     row.rebuild_started_at = scan.time("rebuild_started_at");
     row.ready_at = scan.time("ready_at");
+    if (scan.get("events_replayed"))
+        row.events_replayed = scan.bigint("events_replayed");
     row.own_uncommitted = scan.own_uncommitted();
     return row;
 }
@@ -277,7 +279,17 @@ std::optional<FailureRow> failure_of(int32 generation_id)
     if (!scan.next())
         return std::nullopt;
     return FailureRow{scan.text("reason"), scan.position("position"), scan.maybe_text("sqlstate"),
-                      scan.maybe_text("message")};
+                      scan.maybe_text("message"), scan.time("failed_at")};
+}
+
+int64 count_dead_letters(int32 generation_id)
+{
+    int64 count = 0;
+    Scan scan("dead_letter", "dead_letter_pkey", {equals("generation_id", generation_id)});
+    while (scan.next())
+        if (!scan.get("discarded_at"))
+            count++;
+    return count;
 }
 
 std::optional<source::EventSource> find_source(int32 source_id)

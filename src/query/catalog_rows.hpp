@@ -36,6 +36,7 @@ struct GenerationRow
     TimestampTz defined_at = 0;
     std::optional<TimestampTz> rebuild_started_at;
     std::optional<TimestampTz> ready_at;
+    std::optional<int64> events_replayed; // once it is live
     bool own_uncommitted = false; // defined by the transaction that reads it: no worker can know of it
 
     // Otherwise only its definition hash is remembered.
@@ -55,6 +56,7 @@ struct FailureRow
     MaybePosition position;
     std::optional<std::string> sqlstate;
     std::optional<std::string> message;
+    std::optional<TimestampTz> failed_at;
 };
 
 std::optional<QueryRow> find_query(const std::string &name);
@@ -68,6 +70,7 @@ std::optional<GenerationRow> find_generation(int32 query_id,
 std::vector<GenerationRow> generations_of(int32 query_id);                        // by number
 CheckpointRow checkpoint_of(int32 generation_id);                                 // nothing applied if there is no row
 std::optional<FailureRow> failure_of(int32 generation_id);
+int64 count_dead_letters(int32 generation_id); // without those that were discarded
 
 // A source with what it takes to look into its event table. Its sequence and marker are not looked up.
 std::optional<source::EventSource> find_source(int32 source_id);

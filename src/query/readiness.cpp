@@ -238,12 +238,12 @@ static bool is_held_still(const catalog::GenerationRow &generation, const Standi
 }
 
 std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::QueryRow &query,
-                                     const catalog::GenerationRow &newest, const Standing &standing)
+                                     const catalog::GenerationRow &asked, const Standing &standing, bool only_it)
 {
     if (!query.serve_previous || !may_serve_previous(standing.status))
         return std::nullopt;
-    if (query.serving == newest.number)
-        return is_held_still(newest, standing) ? std::optional<Readable>({newest, standing, true}) : std::nullopt;
+    if (only_it || query.serving == asked.number)
+        return is_held_still(asked, standing) ? std::optional<Readable>({asked, standing, true}) : std::nullopt;
     std::optional<catalog::GenerationRow> serving = catalog::find_generation(query.id, query.serving);
     if (!serving)
         return std::nullopt;
@@ -261,10 +261,9 @@ Readable readable_generation(const ServerFacts &server, const catalog::QueryRow 
     asked.standing = standing_of(server, query, asked.generation);
     if (asked.ready())
         return asked;
-    if (definition_hash)
-        asked.stale = query.serve_previous && is_held_still(asked.generation, asked.standing);
-    else if (std::optional<Readable> previous = stale_answer(server, query, asked.generation, asked.standing))
-        return std::move(*previous);
+    if (std::optional<Readable> stale =
+            stale_answer(server, query, asked.generation, asked.standing, definition_hash.has_value()))
+        return std::move(*stale);
     return asked;
 }
 

@@ -62,9 +62,10 @@ std::string_view answered_as(const Readable &readable);
 Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query,
                              const std::optional<std::string> &definition_hash = std::nullopt);
 
-// The stale answer in place of the newest generation, which stands so; nothing if there is none.
+// The stale answer in place of the generation that was asked for, which stands so; nothing if there is none. `only_it`: no other
+// generation will do.
 std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::QueryRow &query,
-                                     const catalog::GenerationRow &newest, const Standing &standing);
+                                     const catalog::GenerationRow &asked, const Standing &standing, bool only_it);
 
 // RM001 .. RM004 for a query that may not be read, with the reason and what to do.
 pg::Error not_readable(const catalog::QueryRow &query, const Readable &readable);

@@ -16,24 +16,6 @@ Datum readiness(FunctionCallInfo fcinfo)
     return pg::text_datum(name_of(standing_of(server_facts(), row, generation).status));
 }
 
-std::vector<std::optional<std::string>> names_of(ArrayType *array)
-{
-    struct
-    {
-        Datum *elements;
-        bool *nulls;
-        int count;
-    } found = {};
-    pg::call(
-        [&]
-        { deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &found.elements, &found.nulls, &found.count); });
-    std::vector<std::optional<std::string>> names;
-    names.reserve(static_cast<size_t>(found.count));
-    for (int i = 0; i < found.count; i++)
-        names.push_back(found.nulls[i] ? std::nullopt : std::optional<std::string>(pg::text_of(found.elements[i])));
-    return names;
-}
-
 // All queries that the caller may see, or exactly these: what is unknown, or hidden from the caller, is not ready.
 std::optional<std::vector<catalog::QueryRow>> asked_queries(FunctionCallInfo fcinfo)
 {
@@ -50,7 +32,7 @@ std::optional<std::vector<catalog::QueryRow>> asked_queries(FunctionCallInfo fci
         return rows;
     }
     ArrayType *const array = pg::call([&] { return PG_GETARG_ARRAYTYPE_P(0); });
-    for (const std::optional<std::string> &name : names_of(array))
+    for (const std::optional<std::string> &name : texts_and_nulls_of(array))
     {
         std::optional<catalog::QueryRow> row = name ? catalog::find_query(*name) : std::nullopt;
         if (!row || !may_see(catalog::owner_of(*row)))

@@ -61,7 +61,8 @@ void take_over(const Generation &generation, int patience_ms)
             throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
                             "query " + pg::shown(generation.query_name) + " was paused meanwhile")
                 .hint("readmodel.resume() lets it go on.");
-        pg::execute("UPDATE readmodel_catalog.generation SET phase = 'live', ready_at = now()"
+        pg::execute("UPDATE readmodel_catalog.generation SET phase = 'live', ready_at = now(), events_replayed ="
+                    "       (SELECT events_applied FROM readmodel_catalog.checkpoint WHERE generation_id = $1)"
                     " WHERE generation_id = $1 AND phase = 'rebuilding'",
                     pg::Args().integer(generation.id));
         if (rows.boolean(0, 1) && !rows.boolean(0, 2))

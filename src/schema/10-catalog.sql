@@ -49,7 +49,8 @@ CREATE TABLE readmodel_catalog.generation (
     defined_at timestamptz NOT NULL DEFAULT now(),
     rebuild_started_at timestamptz,
     prepared_for text,                             -- a digest of the serving one's indexes, privileges, .. that it was given; NULL: not yet
-    ready_at timestamptz,                          -- when it became live
+    ready_at timestamptz,                          -- when it became live ..
+    events_replayed bigint,                        -- .. and how many events it had applied by then
     version text,                                  -- the option: part of the definition
     ended_at timestamptz,                          -- when it was rejected or dropped ..
     declined boolean NOT NULL DEFAULT false,       -- .. by an operator, so that it is not built again without being told

@@ -17,3 +17,19 @@ CREATE FUNCTION readmodel.read_states(name text, after text DEFAULT NULL, max_ro
     AS 'MODULE_PATHNAME', 'readmodel_read_states';
 COMMENT ON FUNCTION readmodel.read_state(text, text, text) IS 'one row about a read of one instance, under one snapshot; status: ready, stale (with while_rebuilding = serve_previous an older or paused generation answers) or why nothing does: rebuilding, failed, paused, gated, stalled; reason: a code, perhaps a colon and a text without any data; generation, definition_hash, position: of the generation that answers, else of the one asked for (the newest, or the one with this hash), and what it includes; state, state_position, updated_at: the instance, NULL if there is none or nothing answers. Errors: RM006 no such query or generation, 42501 no SELECT on the query''s view, 22P02 the id is no value of the key''s type, 40001 the query was changed meanwhile';
 COMMENT ON FUNCTION readmodel.read_states(text, text, integer, text) IS 'a page of a query''s states in the order of their ids: at most max_rows whose ids come after the given one, all under one snapshot; the columns of readmodel.read_state(text, text, text), and the id as text; at least one row, with a NULL id where there is no state or nothing answers. Errors: as read_state(), 22023 max_rows below 1';
+
+CREATE FUNCTION readmodel.readiness_report(names text[] DEFAULT NULL, definition_hash text DEFAULT NULL,
+        OUT name text, OUT status text, OUT reason text, OUT generation integer, OUT definition_hash text,
+        OUT "position" bigint, OUT lag bigint, OUT estimated_seconds_remaining double precision, OUT served text)
+    RETURNS SETOF record
+    LANGUAGE c STABLE PARALLEL UNSAFE ROWS 20 SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'readmodel_readiness_report';
+COMMENT ON FUNCTION readmodel.readiness_report(text[], text) IS 'what readmodel.status() says of readiness, for probes: a row for each of these names in their order (NULL: all queries that the caller may see, by name), about its newest generation or the one with this definition hash; status: as status(), or unknown for a name that no query has, or one that is hidden from the caller, or has no such generation; served: what a read is answered as, ready or stale, NULL: it is not';
+
+CREATE FUNCTION readmodel.query_counters(
+        OUT name text, OUT generation integer, OUT dead_letters bigint, OUT failures bigint, OUT batches bigint,
+        OUT events_applied bigint, OUT events_replayed bigint, OUT rebuild_seconds double precision)
+    RETURNS SETOF record
+    LANGUAGE c STABLE PARALLEL UNSAFE ROWS 20 SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'readmodel_query_counters';
+COMMENT ON FUNCTION readmodel.query_counters() IS 'a row for each query that the caller may see, with what metrics need beyond readmodel.status(); generation: the newest; dead_letters: as readmodel.dead_letters() lists them; failures, batches (transactions that stored progress): of all its generations, counted in memory since the server started, NULL on a standby; events_applied: by the newest generation; events_replayed: by its rebuild, which stands still once it is live; rebuild_seconds: how long that took, or has taken until now or until it failed, NULL: no worker has begun it';

@@ -228,6 +228,8 @@ void CatchUp::announce(bool caught_up)
         return;
     if (database_health().tail_alive)
     {
+        for (const auto &member : lane->members())
+            count_batches(*member);
         ConditionVariableBroadcast(&shared()->progress);
         return;
     }

@@ -352,6 +352,7 @@ void Lane::committed(bool keep)
             continue;
         }
         member.flushing = false;
+        member.batches++;
         log_passed_over(member);
         member.passed_over.clear();
         member.stored = member.cursor;

@@ -58,6 +58,7 @@ struct Member
     MaybePosition target;        // empty: only "nothing more to apply" ends the catch-up
     Rate rate;
     int64 applied = 0; // events, committed by this lane
+    int64 batches = 0; // committed by this lane and not counted yet
 };
 
 // What to do about its stop, once that is recorded as a failure.

@@ -20,13 +20,23 @@ constexpr std::int64_t worth_a_look_us = 200'000;
 
 } // namespace
 
-void publish(const Member &member, Assignment assignment, bool moved)
+void count_batches(Member &member)
+{
+    if (member.batches == 0)
+        return;
+    const SharedLock lock(LW_EXCLUSIVE);
+    if (GenerationSlot *const slot = find_generation(MyDatabaseId, member.generation.id, true))
+        slot->batches += std::exchange(member.batches, 0);
+}
+
+void publish(Member &member, Assignment assignment, bool moved)
 {
     {
         const SharedLock lock(LW_EXCLUSIVE);
         GenerationSlot *const slot = find_generation(MyDatabaseId, member.generation.id, true);
         if (!slot)
             return;
+        slot->batches += std::exchange(member.batches, 0);
         // The other shares of the rebuild may be done meanwhile, and the tail may have it.
         if (member.share && slot->assignment != Assignment::rebuild && slot->assignment != Assignment::rebuild_wanted)
             return;

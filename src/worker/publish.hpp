@@ -8,7 +8,10 @@ namespace worker
 
 // A member as it stands after a commit.
 // Without `moved` it was only taken up: a reason why it does not move stays.
-void publish(const Member &member, Assignment assignment, bool moved = true);
+void publish(Member &member, Assignment assignment, bool moved = true);
+
+// Of a member that is not published: only what has been committed is counted.
+void count_batches(Member &member);
 
 // Why a generation does not move. Its numbers stay as they are.
 void publish_block(int32 generation_id, Block block, int blocker_pid, std::string_view note);

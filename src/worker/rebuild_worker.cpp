@@ -401,7 +401,10 @@ void RebuildWorker::flush(bool finished)
     for (const auto &member : lane->members())
     {
         if (member->stop && member->stop->kind != query::FoldStop::Kind::interrupted)
+        {
+            count_batches(*member);
             continue;
+        }
         waiting.forget(member->generation.id);
         publish(*member, Assignment::rebuild);
     }

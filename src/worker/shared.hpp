@@ -112,6 +112,8 @@ struct GenerationSlot
     SharedPosition required; // .. by the commit that stored this checkpoint: an older snapshot has not seen it
     TimestampTz current_at;  // the last time at which it had applied every event that was visible; 0: not yet
     int64 events_applied;
+    int64 batches;  // that were stored, since the server started
+    int64 failures; // that were recorded, since the server started
     double events_per_second;
     TimestampTz logged_at;    // a progress line of a rebuild that is split
     TimestampTz lane_started; // the rebuild or catch-up that is under way began

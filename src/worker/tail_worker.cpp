@@ -362,6 +362,7 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up, TimestampTz curr
         Member &member = *held;
         if (member.failed)
         {
+            count_batches(member);
             reload_wanted = true;
             continue;
         }
@@ -370,6 +371,7 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up, TimestampTz curr
             member.stop.reset(); // it stands where it left the page, which is committed
         if (member.stop)
         {
+            count_batches(member);
             const bool locked = member.stop->kind == query::FoldStop::Kind::locked;
             publish_block(member.generation.id, locked ? Block::lock : Block::transient, member.stop->blocker_pid,
                           member.stop->message);

@@ -36,8 +36,10 @@ struct Noted
     bool finishes_prepared;
     int stop_count;
     int32 stops[8]; // generations; a query has two or three
+    bool failures;
 };
 Noted noted;
+std::vector<int32> failed; // generations, if noted.failures
 
 // The event tables of this database, as of `seen_registrations`.
 Oid event_tables[max_sources];
@@ -150,6 +152,14 @@ void want_probe() noexcept
     wake_launcher();
 }
 
+void count_failures() noexcept
+{
+    const SharedLock lock(LW_EXCLUSIVE);
+    for (const int32 id : failed)
+        if (GenerationSlot *const slot = find_generation(MyDatabaseId, id, true))
+            slot->failures++;
+}
+
 // The transaction has ended, is visible, and holds no lock any more.
 void tell(Noted what, bool committed) noexcept
 {
@@ -159,6 +169,8 @@ void tell(Noted what, bool committed) noexcept
         wake_launcher();
     if (!OidIsValid(MyDatabaseId))
         return;
+    if (what.failures && committed)
+        count_failures();
     if (what.extension && committed)
         want_probe();
     if (what.sources && committed)
@@ -261,6 +273,16 @@ void announce_stop(int32 generation_id)
     announce_definitions();
     if (noted.any && noted.stop_count < static_cast<int>(std::size(noted.stops)))
         noted.stops[noted.stop_count++] = generation_id;
+}
+
+void announce_failure(int32 generation_id)
+{
+    if (!shared())
+        return;
+    if (!noted.failures)
+        failed.clear();
+    failed.push_back(generation_id);
+    noted.any = noted.failures = true;
 }
 
 void announce_extension()

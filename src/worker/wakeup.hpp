@@ -21,6 +21,9 @@ void announce_definitions(bool sources = false);
 // The same, and the fold of an event of this generation is broken off: it is not to go on, and its updater may never end.
 void announce_stop(int32 generation_id);
 
+// At the commit of the current transaction: this generation's failure is recorded, and counted.
+void announce_failure(int32 generation_id);
+
 // At the commit of the current transaction: the extension was created here, so the launcher looks at this database now.
 void announce_extension();
 
