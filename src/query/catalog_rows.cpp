@@ -67,14 +67,17 @@ public:
     bool next()
     {
         tuple = pg::call([&] { return systable_getnext(scan); });
+        if (tuple)
+            heap_deform_tuple(tuple, RelationGetDescr(relation), values, nulls);
         return tuple != nullptr;
     }
 
     std::optional<Datum> get(const char *column) const
     {
-        bool is_null = false;
-        const Datum value = heap_getattr(tuple, number_of(column), RelationGetDescr(relation), &is_null);
-        return is_null ? std::nullopt : std::optional<Datum>(value);
+        const AttrNumber number = number_of(column);
+        if (!AttributeNumberIsValid(number) || nulls[number - 1])
+            return std::nullopt;
+        return values[number - 1];
     }
     int32 integer(const char *column) const { return DatumGetInt32(get(column).value_or(0)); }
     int64 bigint(const char *column) const { return DatumGetInt64(get(column).value_or(0)); }
@@ -100,13 +103,14 @@ public:
     bool own_uncommitted() const { return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)); }
 
 private:
-    // By name, not by number: updates of the extension may add columns in other places than a fresh installation.
+    // By name, not by number: updates of the extension may add columns in other places than a fresh installation. Most are asked
+    // for in their order, so the one after the last is the first guess.
     AttrNumber number_of(const char *column) const
     {
         const TupleDesc descriptor = RelationGetDescr(relation);
-        for (int i = 0; i < descriptor->natts; i++)
+        for (int tried = 0; tried < descriptor->natts; tried++)
         {
-            const Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
+            const Form_pg_attribute attribute = TupleDescAttr(descriptor, guess++ % descriptor->natts);
             if (!attribute->attisdropped && std::strcmp(NameStr(attribute->attname), column) == 0)
                 return attribute->attnum;
         }
@@ -116,6 +120,9 @@ private:
     Relation relation = nullptr;
     SysScanDesc scan = nullptr;
     HeapTuple tuple = nullptr;
+    Datum values[MaxHeapAttributeNumber]; // of the tuple
+    bool nulls[MaxHeapAttributeNumber];
+    mutable int guess = 0;
     int exceptions;
 };
 

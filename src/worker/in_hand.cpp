@@ -180,6 +180,8 @@ std::optional<EventInHand> event_in_hand(pid_t worker) noexcept
         return std::nullopt;
     for (const InHand::Note &note : notes->note)
     {
+        if (note.pid != worker)
+            continue; // before the clock is asked
         const EventInHand event = {note.generation_id, note.position, InHand::now() - note.since};
         if (note.state == state_working && note.pid == worker && note.at_event && event.generation_id != 0)
             return event;
