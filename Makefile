@@ -2,6 +2,7 @@
 #
 #   make, make install, make installcheck   as every PostgreSQL extension (PGXS); DEBUG=1 for -O0 and assertions,
 #                    FAULTS=1 for the injection points of test/faults
+#   make http, make install-http   the HTTP service alone, a program without need of the server's headers (PREFIX=/usr/local DESTDIR=)
 #   make check       every test, on a throw-away server; installs the Debian packages that are missing
 #   make check-asan, make check-valgrind   the tests with the sanitizers, and some of them under valgrind
 #   make check-long  all of these, and make torture for a minute
@@ -18,7 +19,7 @@
 PG_CONFIG ?= $(or $(wildcard /usr/lib/postgresql/15/bin/pg_config),pg_config)
 
 # These work before PostgreSQL is installed, so nothing below their branch may ask pg_config anything.
-OWN_GOALS := check check-long check-asan check-valgrind torture demo bench bench-report micro-bench packages format lint
+OWN_GOALS := http install-http check check-long check-asan check-valgrind torture demo bench bench-report micro-bench packages format lint
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -31,18 +32,18 @@ export TORTURE_SECONDS := $(SECONDS)
 .NOTPARALLEL:
 
 packages:
-	@test/tools/packages.sh build test lint bench micro
+	@test/tools/packages.sh build http test lint bench micro
 
 check:
-	@test/tools/packages.sh build test
+	@test/tools/packages.sh build http test
 	@test/tools/check.sh
 
 check-asan:
-	@test/tools/packages.sh build test
+	@test/tools/packages.sh build http test
 	@test/tools/check-asan.sh
 
 check-valgrind:
-	@test/tools/packages.sh build test long
+	@test/tools/packages.sh build http test long
 	@test/tools/check-valgrind.sh
 
 # What takes long by itself is taken at its full length too.
@@ -51,11 +52,22 @@ check-long: check check-asan check-valgrind
 	@$(MAKE) --no-print-directory torture SECONDS=$(or $(SECONDS),60)
 
 torture:
-	@test/tools/packages.sh build test
+	@test/tools/packages.sh build http test
 	@test/tools/torture.sh
 
+# The HTTP service: built by CMake, and installed with its unit for systemd and an example of its settings.
+PREFIX ?= /usr/local
+
+http:
+	@test/tools/packages.sh http
+	@cmake -S . -B build/http -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPG_CONFIG=$(PG_CONFIG) -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
+	@cmake --build build/http --target readmodel-http -j 2 >/dev/null
+
+install-http: http
+	@DESTDIR=$(DESTDIR) cmake --install build/http --component http
+
 demo:
-	@test/tools/packages.sh build
+	@test/tools/packages.sh build http
 	@test/demo/demo.sh
 
 bench:
@@ -78,7 +90,7 @@ format:
 	@test/tools/format.sh
 
 lint:
-	@test/tools/packages.sh build test lint
+	@test/tools/packages.sh build http test lint
 	@test/tools/lint.sh
 
 # "make clean check": what is not ours goes to a make that has PGXS.

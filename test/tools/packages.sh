@@ -1,9 +1,10 @@
 #!/bin/bash
 # packages.sh GROUP..: installs the Debian packages of these groups that are missing, and does nothing if none is.
-# Groups: build, test, long, bench, micro, lint. Needs root or sudo only when something is missing.
+# Groups: build, http, test, long, bench, micro, lint. Needs root or sudo only when something is missing.
 set -euo pipefail
 
 build=(make g++ postgresql-15 postgresql-server-dev-15 nlohmann-json3-dev libboost-dev)
+http=(make g++ cmake pkg-config nlohmann-json3-dev libboost-dev libboost-program-options-dev libpq-dev libsystemd-dev)
 test=(cmake clang libgtest-dev nlohmann-json3-dev libipc-run-perl libdbd-pg-perl perl spin gcc)
 long=(valgrind libc6-dbg)
 bench=(gnuplot-nox perl)
@@ -14,6 +15,7 @@ wanted=()
 for group in "$@"; do
     case $group in
         build) wanted+=("${build[@]}") ;;
+        http) wanted+=("${http[@]}") ;;
         test) wanted+=("${test[@]}") ;;
         long) wanted+=("${long[@]}") ;;
         bench) wanted+=("${bench[@]}") ;;

@@ -1,0 +1,231 @@
+#include "http/database.hpp"
+
+#include <algorithm>
+#include <random>
+
+#include "http/connector.hpp"
+#include "http/log.hpp"
+#include "http/pooled_connection.hpp"
+
+namespace http
+{
+
+namespace
+{
+
+constexpr auto first_backoff = std::chrono::milliseconds(50);
+constexpr auto longest_backoff = std::chrono::milliseconds(1000);
+constexpr auto watch_interval = std::chrono::milliseconds(100);
+// Beyond the server's own limit for a statement: it did not keep it, so it does not answer at all.
+constexpr auto grace = std::chrono::milliseconds(1000);
+
+ReadResult failure(ReadResult::Kind kind)
+{
+    ReadResult result;
+    result.kind = kind;
+    return result;
+}
+
+// Several services that lost the same database do not come back in step.
+std::chrono::milliseconds with_jitter(std::chrono::milliseconds time)
+{
+    static std::minstd_rand random(std::random_device{}());
+    return time * std::uniform_int_distribution<int>(75, 125)(random) / 100;
+}
+
+} // namespace
+
+std::optional<std::string_view> ReadResult::text(int row, int column) const
+{
+    if (PQgetisnull(result.get(), row, column))
+        return std::nullopt;
+    return std::string_view(PQgetvalue(result.get(), row, column),
+                            static_cast<size_t>(PQgetlength(result.get(), row, column)));
+}
+
+Database::Database(boost::asio::io_context &context, const Options &options, ServiceCounters &counters,
+                   std::function<void(const std::string &)> fatal)
+    : context(context),
+      options(options),
+      counters(counters),
+      fatal(std::move(fatal)),
+      retry(context),
+      watcher(context),
+      backoff(first_backoff)
+{
+}
+
+Database::~Database() = default;
+
+void Database::start()
+{
+    connector = std::make_unique<Connector>(options,
+                                            [this](const Attempt &attempt)
+                                            {
+                                                boost::asio::post(context,
+                                                                  [this, attempt] {
+                                                                      connected_one(attempt.connection,
+                                                                                    attempt.connection != nullptr,
+                                                                                    attempt.message, attempt.refused);
+                                                                  });
+                                            });
+    connect_next();
+    watch();
+}
+
+void Database::connect_next()
+{
+    if (connecting || open.size() >= options.pool_size)
+        return;
+    connecting = true;
+    connector->attempt();
+}
+
+void Database::connected_one(PGconn *connection, bool usable, const std::string &message, bool refused)
+{
+    connecting = false;
+    if (usable)
+    {
+        if (open.empty())
+            log::info("connected to the database", {{"database", PQdb(connection)}, {"role", PQuser(connection)}});
+        ever_connected = true;
+        last_complaint.clear();
+        backoff = first_backoff;
+        counters.database_connects++;
+        open.push_back(std::make_shared<PooledConnection>(context, *this, connection));
+        counters.database_connections = open.size();
+        open.back()->start();
+        serve_queue();
+        return connect_next();
+    }
+    if (refused && !ever_connected)
+        return fatal(message);
+    // The same again and again is said once.
+    if (message != last_complaint)
+        log::error("could not connect to the database", {{"error", message}});
+    last_complaint = message;
+    retry.expires_after(with_jitter(backoff));
+    backoff = std::min(backoff * 2, longest_backoff);
+    retry.async_wait(
+        [this](const boost::system::error_code &error)
+        {
+            if (!error)
+                connect_next();
+        });
+}
+
+void Database::read(const Statement &statement, Parameters parameters, ReadCallback callback)
+{
+    counters.statements++;
+    give(Read{&statement, std::move(parameters), std::move(callback), Clock::now(), 0});
+}
+
+void Database::give(Read read)
+{
+    if (open.empty())
+        return read.callback(failure(ReadResult::Kind::unavailable));
+    PooledConnection *connection = queue.empty() ? least_busy() : nullptr;
+    if (connection)
+        return connection->send(std::move(read));
+    if (queue.size() >= options.queue_size)
+    {
+        counters.statements_refused++;
+        return read.callback(failure(ReadResult::Kind::overloaded));
+    }
+    queue.push_back(std::move(read));
+    counters.statements_waiting = queue.size();
+}
+
+PooledConnection *Database::least_busy() const
+{
+    const auto least = std::min_element(open.begin(), open.end(),
+                                        [](const auto &a, const auto &b) { return a->under_way() < b->under_way(); });
+    return least != open.end() && (*least)->under_way() < options.pipeline_depth ? least->get() : nullptr;
+}
+
+void Database::read_finished()
+{
+    serve_queue();
+}
+
+void Database::serve_queue()
+{
+    while (!queue.empty())
+    {
+        PooledConnection *connection = least_busy();
+        if (!connection)
+            break;
+        Read next = std::move(queue.front());
+        queue.pop_front();
+        connection->send(std::move(next));
+    }
+    counters.statements_waiting = queue.size();
+}
+
+void Database::broken(PooledConnection &connection, std::deque<Read> under_way, bool hangs)
+{
+    std::erase_if(open, [&](const auto &one) { return one.get() == &connection; });
+    counters.database_connections = open.size();
+    if (open.empty())
+        log::error("no connection to the database is left");
+    connect_next();
+    std::deque<Read> lost;
+    for (Read &read : under_way)
+    {
+        // All of them only read, so doing it again changes nothing.
+        if (!hangs && !open.empty() && read.tries < 2)
+            give(std::move(read));
+        else
+            lost.push_back(std::move(read));
+    }
+    if (open.empty())
+    {
+        std::move(queue.begin(), queue.end(), std::back_inserter(lost));
+        queue.clear();
+        counters.statements_waiting = 0;
+    }
+    for (const Read &read : lost)
+        read.callback(failure(ReadResult::Kind::unavailable));
+}
+
+// What waits too long, and connections from which nothing comes.
+void Database::watch()
+{
+    const auto now = Clock::now();
+    while (!queue.empty() && now - queue.front().queued > options.queue_timeout)
+    {
+        const Read read = std::move(queue.front());
+        queue.pop_front();
+        counters.statements_refused++;
+        read.callback(failure(ReadResult::Kind::overloaded));
+    }
+    counters.statements_waiting = queue.size();
+    for (const auto &connection : std::vector(open))
+        connection->check(options.statement_timeout + grace);
+    watcher.expires_after(watch_interval);
+    watcher.async_wait(
+        [this](const boost::system::error_code &error)
+        {
+            if (!error)
+                watch();
+        });
+}
+
+std::string text_array(const std::vector<std::string> &members)
+{
+    std::string array = "{";
+    for (const std::string &member : members)
+    {
+        array += array.size() > 1 ? ",\"" : "\"";
+        for (const char c : member)
+        {
+            if (c == '"' || c == '\\')
+                array += '\\';
+            array += c;
+        }
+        array += '"';
+    }
+    return array + "}";
+}
+
+} // namespace http

@@ -1,0 +1,113 @@
+// The database, seen from the io thread: a few connections, each with several statements under way, and a queue before them.
+// Nothing here blocks. Where there is no connection, or the queue is full, the answer is that, at once.
+//
+//     database.read(statements::read_state, {name, id, std::nullopt}, [](const ReadResult &result) { .. });
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <libpq-fe.h>
+
+#include "http/options.hpp"
+#include "http/request.hpp"
+#include "http/service_counters.hpp"
+#include "http/statements.hpp"
+
+namespace http
+{
+
+struct ClearResult
+{
+    void operator()(PGresult *result) const { PQclear(result); }
+};
+using ResultPtr = std::unique_ptr<PGresult, ClearResult>;
+
+// What a statement came to.
+struct ReadResult
+{
+    enum class Kind
+    {
+        rows,
+        error,       // the server refused it: sqlstate
+        unavailable, // there is no connection, or it broke, or nothing came back in time
+        overloaded,  // there was no room, or no turn in time
+    };
+    Kind kind = Kind::unavailable;
+    ResultPtr result;
+    std::string sqlstate;
+
+    int rows() const { return result ? PQntuples(result.get()) : 0; }
+    // The text of a value; nothing for NULL.
+    std::optional<std::string_view> text(int row, int column) const;
+};
+
+using Parameters = std::vector<std::optional<std::string>>;
+using ReadCallback = std::function<void(const ReadResult &)>;
+
+// A statement on its way.
+struct Read
+{
+    const Statement *statement;
+    Parameters parameters;
+    ReadCallback callback;
+    Clock::time_point queued;
+    unsigned tries = 0;
+};
+
+class Connector;
+class PooledConnection;
+
+class Database
+{
+public:
+    // fatal: told if the role may not be used, before any connection was of use.
+    Database(boost::asio::io_context &context, const Options &options, ServiceCounters &counters,
+             std::function<void(const std::string &)> fatal);
+    ~Database();
+
+    void start();
+
+    // The statement is one of statements::all. The callback is called once, perhaps before this returns.
+    void read(const Statement &statement, Parameters parameters, ReadCallback callback);
+
+    bool connected() const { return !open.empty(); }
+
+    // --- for connections of the pool ---
+    void read_finished();
+    // It is not usable any more. What it had under way is tried once more elsewhere, if that may help.
+    void broken(PooledConnection &connection, std::deque<Read> under_way, bool hangs);
+
+private:
+    void connect_next();
+    void connected_one(PGconn *connection, bool usable, const std::string &message, bool refused);
+    void give(Read read);
+    void serve_queue();
+    void watch();
+    PooledConnection *least_busy() const;
+
+    boost::asio::io_context &context;
+    const Options &options;
+    ServiceCounters &counters;
+    std::function<void(const std::string &)> fatal;
+    std::unique_ptr<Connector> connector;
+    std::vector<std::shared_ptr<PooledConnection>> open;
+    std::deque<Read> queue;
+    boost::asio::steady_timer retry, watcher;
+    std::chrono::milliseconds backoff;
+    bool connecting = false, ever_connected = false;
+    std::string last_complaint;
+};
+
+// A PostgreSQL array of texts.
+std::string text_array(const std::vector<std::string> &members);
+
+} // namespace http

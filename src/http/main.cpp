@@ -1,0 +1,50 @@
+// readmodel-http: the HTTP service of pg_readmodel.
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <vector>
+
+#include <unistd.h>
+
+#include "http/log.hpp"
+#include "http/options.hpp"
+#include "http/service.hpp"
+
+int main(int count, char **arguments)
+{
+    http::Options options;
+    try
+    {
+        switch (http::read_options(std::vector<std::string>(arguments + 1, arguments + count), environ, options))
+        {
+        case http::Wish::help:
+            http::print_help(std::cout);
+            return 0;
+        case http::Wish::version:
+            std::cout << "readmodel-http " READMODEL_VERSION "\n";
+            return 0;
+        case http::Wish::serve:
+            break;
+        }
+    }
+    catch (const http::BadOption &error)
+    {
+        std::cerr << "readmodel-http: " << error.what() << "\nTry \"readmodel-http --help\".\n";
+        return 2;
+    }
+    http::log::set_format(options.log_format);
+    int status = 1;
+    try
+    {
+        http::Service service(std::move(options));
+        status = service.run();
+        // What is still under way has nobody to go to: its destructors would only try to answer, and an attempt to connect
+        // would be waited for.
+        std::_Exit(status);
+    }
+    catch (const std::exception &error)
+    {
+        http::log::error("could not serve", {{"error", error.what()}});
+        std::_Exit(status);
+    }
+}

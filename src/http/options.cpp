@@ -1,0 +1,259 @@
+#include "http/options.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <optional>
+#include <ostream>
+
+#include <boost/program_options.hpp>
+
+namespace po = boost::program_options;
+
+namespace http
+{
+
+namespace
+{
+
+constexpr std::string_view prefix = "READMODEL_HTTP_";
+
+// A time with its unit: 250ms, 10s, 2min; a number alone is seconds.
+struct Duration
+{
+    std::chrono::milliseconds value{};
+};
+
+void validate(boost::any &result, const std::vector<std::string> &values, Duration *, int)
+{
+    po::validators::check_first_occurrence(result);
+    const std::string &text = po::validators::get_single_string(values);
+    const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    const std::string_view unit = std::string_view(text).substr(digits);
+    const long long factor = unit == "ms" ? 1 : unit == "s" || unit.empty() ? 1000 : unit == "min" ? 60000 : 0;
+    if (digits == 0 || digits > 7 || factor == 0)
+        throw po::validation_error(po::validation_error::invalid_option_value);
+    result = Duration{std::chrono::milliseconds(std::stoll(text.substr(0, digits)) * factor)};
+}
+
+po::typed_value<Duration> *duration(const char *shown)
+{
+    const std::string text = shown;
+    boost::any parsed;
+    validate(parsed, {text}, static_cast<Duration *>(nullptr), 0);
+    return po::value<Duration>()->default_value(boost::any_cast<Duration>(parsed), text)->value_name("time");
+}
+
+po::typed_value<unsigned> *count(unsigned standard)
+{
+    return po::value<unsigned>()->default_value(standard)->value_name("n");
+}
+
+po::typed_value<std::string> *text(const char *standard, const char *what)
+{
+    return po::value<std::string>()->default_value(standard)->value_name(what);
+}
+
+po::options_description settings()
+{
+    po::options_description all(
+        "Settings, also in a file (pool-size = 8) or the environment (READMODEL_HTTP_POOL_SIZE=8)", 100);
+    auto add = all.add_options();
+    add("address", text("127.0.0.1", "ip"), "address to listen on; 0.0.0.0 or :: for all");
+    add("port", po::value<std::string>()->default_value("8080")->value_name("n"), "port to listen on; 0: any free one");
+    add("database", text("", "string"),
+        "connection string of libpq, such as \"service=shop\"; PG* and ~/.pgpass count too");
+    add("allow-superuser", po::bool_switch(), "serve even if the role is a superuser");
+    add("token-file", text("", "file"),
+        "ask for the bearer token in this file, for all but /health and the page's own files");
+    add("log-format", text("text", "format"), "text, or json: a document a line");
+    add("pool-size", count(4), "connections to the database");
+    add("pipeline-depth", count(32), "statements under way on each of them");
+    add("queue-size", count(1024), "statements that wait for their turn; beyond: 503");
+    add("max-connections", count(16000),
+        "connections of clients; beyond, the one that has been silent longest is closed");
+    add("max-waits", count(10000), "requests that wait for a position; beyond: 503");
+    add("statement-timeout", duration("5s"), "longest statement");
+    add("queue-timeout", duration("2s"), "longest wait of a statement for its turn");
+    add("connect-timeout", duration("5s"), "longest attempt to connect to the database");
+    add("header-timeout", duration("10s"), "longest time in which a request's header has to arrive");
+    add("idle-timeout", duration("75s"), "longest silence of a kept connection");
+    add("write-timeout", duration("30s"), "longest time in which a client takes nothing of its response");
+    add("drain-timeout", duration("4s"), "longest time for the requests under way after SIGTERM");
+    add("default-wait", duration("30s"), "how long min_position waits without timeout=");
+    add("max-wait", duration("5min"), "the longest timeout= of min_position");
+    return all;
+}
+
+po::options_description general()
+{
+    po::options_description all("Options", 100);
+    auto add = all.add_options();
+    add("help", "show this");
+    add("version", "show the version");
+    add("config", po::value<std::string>()->value_name("file"), "read settings from this file");
+    return all;
+}
+
+// READMODEL_HTTP_POOL_SIZE sets pool-size. What is unknown is passed over: an orchestrator defines names with this prefix for
+// a service that is called readmodel-http, and its READMODEL_HTTP_PORT=tcp://.. is not meant for us.
+void store_environment(const char *const *environment, const po::options_description &known, po::variables_map &result,
+                       std::optional<std::string> &token, std::string &config)
+{
+    po::parsed_options parsed(&known);
+    for (; *environment; environment++)
+    {
+        const std::string_view entry = *environment;
+        const size_t equals = std::min(entry.find('='), entry.size());
+        if (!entry.starts_with(prefix) || equals == entry.size() || equals <= prefix.size())
+            continue;
+        const std::string value(entry.substr(equals + 1));
+        std::string name(entry.substr(prefix.size(), equals - prefix.size()));
+        std::transform(name.begin(), name.end(), name.begin(),
+                       [](unsigned char c) { return c == '_' ? '-' : static_cast<char>(std::tolower(c)); });
+        if (name == "token")
+            token = value;
+        else if (name == "config")
+            config = value;
+        else if (known.find_nothrow(name, false) && !(name == "port" && value.starts_with("tcp://")))
+            parsed.options.emplace_back(name, std::vector<std::string>{value});
+    }
+    po::store(parsed, result);
+}
+
+std::string read_token(const std::string &path)
+{
+    std::ifstream file(path);
+    std::string token;
+    if (!file || !std::getline(file, token))
+        throw BadOption("could not read a token from \"" + path + "\"");
+    while (!token.empty() && (token.back() == '\r' || token.back() == ' '))
+        token.pop_back();
+    return token;
+}
+
+void check_token(const std::string &token)
+{
+    const bool sound = !token.empty() && token.size() <= 4096 &&
+                       std::all_of(token.begin(), token.end(), [](unsigned char c) { return c > 32 && c < 127; });
+    if (!sound)
+        throw BadOption("the token is empty, too long, or has other characters than visible ASCII");
+}
+
+unsigned short port_number(const std::string &text)
+{
+    if (text.empty() || text.size() > 5 || text.find_first_not_of("0123456789") != text.npos ||
+        std::stoul(text) > 65535)
+        throw BadOption("\"" + text + "\" is not a port");
+    return static_cast<unsigned short>(std::stoul(text));
+}
+
+unsigned within(const po::variables_map &given, const char *name, unsigned least, unsigned most)
+{
+    const unsigned value = given[name].as<unsigned>();
+    if (value < least || value > most)
+        throw BadOption("\"" + std::string(name) + "\" has to be from " + std::to_string(least) + " to " +
+                        std::to_string(most));
+    return value;
+}
+
+void take(const po::variables_map &given, Options &options)
+{
+    options.address = given["address"].as<std::string>();
+    options.port = port_number(given["port"].as<std::string>());
+    options.database = given["database"].as<std::string>();
+    options.allow_superuser = given["allow-superuser"].as<bool>();
+    const std::string &format = given["log-format"].as<std::string>();
+    if (format != "text" && format != "json")
+        throw BadOption("\"" + format + "\" is not a format of the log: text, json");
+    options.log_format = format == "json" ? log::Format::json : log::Format::text;
+    options.pool_size = within(given, "pool-size", 1, 1000);
+    options.pipeline_depth = within(given, "pipeline-depth", 1, 1000);
+    options.queue_size = within(given, "queue-size", 0, 1000000);
+    options.max_connections = within(given, "max-connections", 1, 1000000);
+    options.max_waits = within(given, "max-waits", 0, 1000000);
+    const auto time = [&](const char *name)
+    {
+        const auto value = given[name].as<Duration>().value;
+        if (value.count() <= 0)
+            throw BadOption("\"" + std::string(name) + "\" has to be above zero");
+        return value;
+    };
+    options.statement_timeout = time("statement-timeout");
+    options.queue_timeout = time("queue-timeout");
+    options.connect_timeout = time("connect-timeout");
+    options.header_timeout = time("header-timeout");
+    options.idle_timeout = time("idle-timeout");
+    options.write_timeout = time("write-timeout");
+    options.drain_timeout = time("drain-timeout");
+    options.default_wait = time("default-wait");
+    options.max_wait = time("max-wait");
+}
+
+} // namespace
+
+Wish read_options(const std::vector<std::string> &arguments, const char *const *environment, Options &options)
+{
+    const po::options_description known = settings();
+    po::options_description all;
+    all.add(general()).add(known);
+    po::variables_map given;
+    std::optional<std::string> token;
+    std::string config;
+    try
+    {
+        // What is stored first counts.
+        po::store(po::command_line_parser(arguments)
+                      .options(all)
+                      .positional({})
+                      .style(po::command_line_style::allow_long | po::command_line_style::long_allow_adjacent |
+                             po::command_line_style::long_allow_next)
+                      .run(),
+                  given);
+        if (given.count("help"))
+            return Wish::help;
+        if (given.count("version"))
+            return Wish::version;
+        store_environment(environment, known, given, token, config);
+        if (given.count("config"))
+            config = given["config"].as<std::string>();
+        if (!config.empty())
+        {
+            std::ifstream file(config);
+            if (!file)
+                throw BadOption("could not read \"" + config + "\"");
+            po::store(po::parse_config_file(file, known), given);
+        }
+        po::notify(given);
+    }
+    catch (const po::error &error)
+    {
+        throw BadOption(error.what());
+    }
+    take(given, options);
+    const std::string &token_file = given["token-file"].as<std::string>();
+    if (!token_file.empty())
+        token = read_token(token_file);
+    if (token)
+    {
+        // An empty one is refused too: whoever set it did not want to be without.
+        check_token(*token);
+        options.token = *token;
+    }
+    return Wish::serve;
+}
+
+void print_help(std::ostream &out)
+{
+    out << "readmodel-http: answers HTTP requests about the read models of pg_readmodel.\n\n"
+           "Usage: readmodel-http [OPTION]..\n\n"
+        << general() << '\n'
+        << settings()
+        << "\nA time has a unit (ms, s, min) or is in seconds. The token may also be in READMODEL_HTTP_TOKEN; it has "
+           "no option,\n"
+           "since anybody can see a process's arguments. The command line counts before the environment, and that "
+           "before the\n"
+           "file, which is the one of --config.\n";
+}
+
+} // namespace http

@@ -1,0 +1,53 @@
+// How the service was told to run: by the command line, else by READMODEL_HTTP_* of the environment, else by a file.
+#pragma once
+
+#include <chrono>
+#include <iosfwd>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "http/log.hpp"
+
+namespace http
+{
+
+struct Options
+{
+    std::string address;
+    unsigned short port = 0;
+    std::string database; // a connection string of libpq; what it leaves open, PG* of the environment says
+    std::string token;    // empty: none is asked for
+    bool allow_superuser = false;
+    log::Format log_format = log::Format::text;
+
+    unsigned pool_size = 0;      // connections to the database
+    unsigned pipeline_depth = 0; // statements under way on each
+    unsigned queue_size = 0;     // statements that wait for their turn
+    unsigned max_waits = 0;      // requests that wait for a position
+    unsigned max_connections = 0;
+
+    std::chrono::milliseconds statement_timeout{}, queue_timeout{}, connect_timeout{};
+    std::chrono::milliseconds header_timeout{}, idle_timeout{}, write_timeout{}, drain_timeout{};
+    std::chrono::milliseconds default_wait{}, max_wait{};
+};
+
+struct BadOption : std::runtime_error
+{
+    using std::runtime_error::runtime_error;
+};
+
+// What an argument asks for instead of a service.
+enum class Wish
+{
+    serve,
+    help,
+    version,
+};
+
+// Raises BadOption. The environment: a list of NAME=value that ends with a null pointer.
+Wish read_options(const std::vector<std::string> &arguments, const char *const *environment, Options &options);
+
+void print_help(std::ostream &out);
+
+} // namespace http

@@ -1,0 +1,90 @@
+// GET /ready: whether the queries may be read, all of them or those that are named.
+#include <memory>
+
+#include "http/parameters.hpp"
+#include "http/readiness.hpp"
+#include "http/service.hpp"
+#include "http/shared_read.hpp"
+
+namespace http
+{
+
+namespace
+{
+
+enum Column
+{
+    name,
+    status,
+    reason,
+    generation,
+    definition_hash,
+    position,
+    lag,
+    estimated_seconds_remaining,
+    served,
+};
+
+Response rendered(const ReadResult &result, bool one_meant)
+{
+    if (result.kind == ReadResult::Kind::overloaded)
+        return overloaded();
+    if (result.kind != ReadResult::Kind::rows)
+        return unavailable();
+    std::vector<QueryReadiness> queries;
+    for (int row = 0; row < result.rows(); row++)
+        queries.push_back({.name = result.text(row, name).value_or(""),
+                           .status = result.text(row, status).value_or(""),
+                           .reason = result.text(row, reason).value_or(""),
+                           .generation = result.text(row, generation),
+                           .definition_hash = result.text(row, definition_hash),
+                           .position = result.text(row, position),
+                           .lag = result.text(row, lag),
+                           .estimated_seconds_remaining = result.text(row, estimated_seconds_remaining),
+                           .served = result.text(row, served)});
+    return readiness_response(queries, one_meant);
+}
+
+// The body is made once for all who share the read.
+class Ready
+{
+public:
+    explicit Ready(Database &database) : database(database) {}
+
+    void answer(const ExchangePtr &exchange)
+    {
+        ParameterReader parameters(exchange->request().target);
+        const std::vector<std::string> names = parameters.texts("query");
+        const std::optional<std::string> hash = parameters.hash("hash");
+        std::string fault = parameters.fault();
+        if (fault.empty() && hash && names.empty())
+            fault = "the parameter \"hash\" needs \"query\"";
+        if (!fault.empty())
+            return exchange->respond(problem(400, fault));
+        const std::optional<std::string> array = names.empty() ? std::nullopt : std::optional(text_array(names));
+        reads.ask(
+            array.value_or("") + hash.value_or(""),
+            [this, array, hash, one_meant = names.size() == 1](std::function<void(const Response &)> done)
+            {
+                database.read(statements::readiness_report, {array, hash},
+                              [one_meant, done = std::move(done)](const ReadResult &result)
+                              { done(rendered(result, one_meant)); });
+            },
+            [exchange](const Response &response) { exchange->respond(response); });
+    }
+
+private:
+    Database &database;
+    SharedReads<Response> reads;
+};
+
+} // namespace
+
+void add_ready_routes(Service &service)
+{
+    service.router.add("/ready", Access::guarded,
+                       [ready = std::make_shared<Ready>(service.database)](const ExchangePtr &exchange)
+                       { ready->answer(exchange); });
+}
+
+} // namespace http
