@@ -49,5 +49,6 @@ private:
 // Each adds the routes of its file.
 void add_health_routes(Service &service);
 void add_ready_routes(Service &service);
+void add_query_routes(Service &service);
 
 } // namespace http

@@ -18,12 +18,22 @@ namespace statements
 // A row for each query: $1 names, or all of them; $2 a definition hash.
 inline constexpr Statement readiness_report = {
     "readiness_report",
-    "SELECT name, status, reason, generation, definition_hash, \"position\", lag, estimated_seconds_remaining, "
-    "CASE WHEN status = 'ready' THEN 'ready' END AS served "
-    "FROM readmodel.status() WHERE $1::text[] IS NULL OR name = ANY ($1) AND ($2::text IS NULL OR definition_hash = "
-    "$2)"};
+    "SELECT name, status, reason, generation, definition_hash, \"position\", lag, estimated_seconds_remaining, served "
+    "FROM readmodel.readiness_report($1, $2)"};
 
-inline constexpr std::array all = {readiness_report};
+// One row: $1 query, $2 id, $3 a definition hash.
+inline constexpr Statement read_state = {"read_state",
+                                         "SELECT status, reason, generation, definition_hash, \"position\", "
+                                         "estimated_seconds_remaining, state, state_position, "
+                                         "updated_at FROM readmodel.read_state($1, $2, $3)"};
+
+// A page, at least one row: $1 query, $2 the id before its first, $3 how many at most, $4 a definition hash.
+inline constexpr Statement read_states = {"read_states",
+                                          "SELECT status, reason, generation, definition_hash, \"position\", "
+                                          "estimated_seconds_remaining, state, state_position, "
+                                          "updated_at, id FROM readmodel.read_states($1, $2, $3, $4)"};
+
+inline constexpr std::array all = {readiness_report, read_state, read_states};
 
 } // namespace statements
 

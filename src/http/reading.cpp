@@ -1,0 +1,127 @@
+#include "http/reading.hpp"
+
+#include <charconv>
+#include <cstdlib>
+
+#include "http/log.hpp"
+#include "http/readiness.hpp"
+
+namespace http
+{
+
+namespace
+{
+
+enum Column
+{
+    status_column,
+    reason_column,
+    generation_column,
+    definition_hash_column,
+    position_column,
+    estimate_column,
+};
+
+constexpr unsigned most_takeovers = 3; // one after another, while we ask
+
+void ask_again(Database &database, const Question &question, ReadCallback callback, unsigned tries)
+{
+    database.read(*question.statement, question.parameters,
+                  [&database, question, callback = std::move(callback), tries](const ReadResult &result)
+                  {
+                      if (result.sqlstate == "40001" && tries < most_takeovers)
+                          ask_again(database, question, callback, tries + 1);
+                      else
+                          callback(result);
+                  });
+}
+
+Response not_read(const Answer &answer)
+{
+    // A rebuild is all that there is to say of it; what else is in the way has a name.
+    Response response = status_response(503, answer.status, answer.status == "rebuilding" ? "" : answer.reason);
+    if (answer.status == "rebuilding" && answer.estimated_seconds_remaining)
+        response.retry_after(std::strtod(std::string(*answer.estimated_seconds_remaining).c_str(), nullptr));
+    else if (answer.status == "rebuilding" || answer.status == "stalled")
+        response.retry_after(1);
+    return response;
+}
+
+// The message of an error can quote data, so it is not passed on.
+Response refused(const Question &question, const std::string &sqlstate)
+{
+    const std::string quoted = "\"" + question.query + "\"";
+    if (sqlstate == "RM006")
+        return problem(404, question.hash ? "there is no query " + quoted + " with this definition hash"
+                                          : "there is no query " + quoted);
+    if (sqlstate == "42501")
+        return problem(403, "the service may not read query " + quoted);
+    if (sqlstate == "22P02" || sqlstate == "22003" || sqlstate == "22021" || sqlstate == "22P05")
+        return problem(400, "the id is no value of the type that the ids of query " + quoted + " have");
+    std::string members = R"(,"sqlstate":)";
+    append_json(members, sqlstate);
+    // Out of resources, cancelled, a lock: it may go better next time.
+    for (const std::string_view transient : {"53", "57", "40", "55"})
+    {
+        if (sqlstate.starts_with(transient))
+            return problem(503, "the database could not answer now", members).retry_after(1);
+    }
+    // The extension is being dropped, or updated.
+    if (sqlstate == "3F000" || sqlstate == "42883" || sqlstate == "42P01")
+        return unavailable();
+    log::error("a statement failed", {{"statement", question.statement->name}, {"sqlstate", sqlstate}});
+    return problem(500, "the database raised an error", members);
+}
+
+} // namespace
+
+Answer::Answer(const ReadResult &result)
+    : status(result.text(0, status_column).value_or("")),
+      reason(result.text(0, reason_column).value_or("")),
+      generation(result.text(0, generation_column)),
+      definition_hash(result.text(0, definition_hash_column)),
+      estimated_seconds_remaining(result.text(0, estimate_column)),
+      position_text(result.text(0, position_column))
+{
+    std::int64_t number = 0;
+    if (position_text &&
+        std::from_chars(position_text->data(), position_text->data() + position_text->size(), number).ec == std::errc())
+        position = number;
+}
+
+void ask(Database &database, const Question &question, ReadCallback callback)
+{
+    ask_again(database, question, std::move(callback), 0);
+}
+
+void add_answer_headers(Response &response, const Answer &answer)
+{
+    add_generation_headers(response, answer.status, answer.generation, answer.definition_hash);
+    if (answer.position_text)
+        response.header("X-Query-Position", std::string(*answer.position_text));
+}
+
+Response answer_to(const Question &question, const ReadResult &result, const Request &request)
+{
+    switch (result.kind)
+    {
+    case ReadResult::Kind::rows:
+    {
+        const Answer answer(result);
+        Response response = answer.may_be_read() ? question.render(result, answer, request) : not_read(answer);
+        add_answer_headers(response, answer);
+        return response;
+    }
+    case ReadResult::Kind::error:
+        return refused(question, result.sqlstate);
+    case ReadResult::Kind::overloaded:
+        return overloaded();
+    case ReadResult::Kind::unavailable:
+        break;
+    }
+    Response response = unavailable();
+    response.header("X-Query-Status", "unavailable");
+    return response;
+}
+
+} // namespace http

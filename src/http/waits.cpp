@@ -1,0 +1,234 @@
+#include "http/waits.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+namespace http
+{
+
+namespace
+{
+
+// Between two looks: a twentieth of the time that the youngest has waited already.
+constexpr auto shortest_pause = std::chrono::milliseconds(5);
+constexpr auto longest_pause = std::chrono::milliseconds(50);
+// An older generation answers while the newest is built; how far that one is, the report does not tell.
+constexpr auto pause_of_stale = std::chrono::milliseconds(100);
+
+std::chrono::milliseconds since(Clock::time_point from)
+{
+    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - from);
+}
+
+std::optional<std::int64_t> number(std::optional<std::string_view> text)
+{
+    std::int64_t value = 0;
+    if (!text || std::from_chars(text->data(), text->data() + text->size(), value).ec != std::errc())
+        return std::nullopt;
+    return value;
+}
+
+enum ReportColumn
+{
+    status_column = 1,
+    position_column = 5,
+    served_column = 8,
+};
+
+} // namespace
+
+struct Waits::Wait
+{
+    Wait(boost::asio::io_context &context, ExchangePtr exchange, Question question, std::int64_t wanted)
+        : exchange(std::move(exchange)),
+          question(std::move(question)),
+          wanted(wanted),
+          timer(context)
+    {
+    }
+
+    ExchangePtr exchange;
+    Question question;
+    std::int64_t wanted;
+    boost::asio::steady_timer timer;
+    Clock::time_point began = Clock::now(), last_read = began;
+    std::optional<std::int64_t> reached;
+    std::shared_ptr<Group> group; // none while it reads
+    bool reading = false, late = false, over = false;
+};
+
+struct Waits::Group
+{
+    Group(boost::asio::io_context &context, std::string key, std::string query, std::optional<std::string> hash)
+        : key(std::move(key)),
+          query(std::move(query)),
+          hash(std::move(hash)),
+          timer(context)
+    {
+    }
+
+    std::string key, query;
+    std::optional<std::string> hash;
+    boost::asio::steady_timer timer;
+    std::set<WaitPtr> waits;
+    bool looking = false; // a look is under way, or about to be
+};
+
+Waits::Waits(boost::asio::io_context &context, Database &database, const Options &options, ServiceCounters &counters)
+    : context(context),
+      database(database),
+      options(options),
+      counters(counters)
+{
+}
+
+Waits::~Waits() = default;
+
+void Waits::answer(const ExchangePtr &exchange, Question question, std::int64_t position,
+                   std::chrono::milliseconds timeout)
+{
+    if (counters.position_waits >= options.max_waits)
+        return exchange->respond(overloaded());
+    const auto wait = std::make_shared<Wait>(context, exchange, std::move(question), position);
+    counters.position_waits++;
+    wait->timer.expires_after(timeout);
+    wait->timer.async_wait(
+        [this, wait](const boost::system::error_code &error)
+        {
+            if (!error)
+                time_is_up(wait);
+        });
+    exchange->on_hangup(
+        [this, weak = std::weak_ptr(wait)]
+        {
+            if (const auto waiting = weak.lock())
+                give_up(waiting);
+        });
+    read(wait); // most often it is there already
+}
+
+void Waits::read(const WaitPtr &wait)
+{
+    wait->reading = true;
+    wait->last_read = Clock::now();
+    if (wait->group)
+        wait->group->waits.erase(wait);
+    wait->group.reset();
+    ask(database, wait->question, [this, wait](const ReadResult &result) { judge(wait, result); });
+}
+
+void Waits::judge(const WaitPtr &wait, const ReadResult &result)
+{
+    wait->reading = false;
+    if (wait->over)
+        return;
+    if (result.kind == ReadResult::Kind::rows)
+    {
+        const Answer answer(result);
+        wait->reached = answer.position;
+        const bool reached = answer.position && *answer.position >= wait->wanted;
+        if (!(reached && answer.may_be_read()) && answer.status != "failed" && !(reached && wait->late))
+            return wait->late ? time_is_up(wait) : join(wait);
+    }
+    end(wait, answer_to(wait->question, result, wait->exchange->request()));
+}
+
+// While a read is under way, that decides.
+void Waits::time_is_up(const WaitPtr &wait)
+{
+    if (wait->over)
+        return;
+    const bool was_late = std::exchange(wait->late, true);
+    if (wait->reading)
+        return;
+    // The position is there, so it is something else that keeps the query from being read, and the client is told what.
+    if (!was_late && wait->reached && *wait->reached >= wait->wanted)
+        return read(wait);
+    const std::string reached = wait->reached ? std::to_string(*wait->reached) : "null";
+    Response response = problem(504, "the query did not reach the position in time", ",\"position\":" + reached);
+    if (wait->reached)
+        response.header("X-Query-Position", reached);
+    end(wait, response);
+}
+
+// The client is gone, or the service stops.
+void Waits::give_up(const WaitPtr &wait)
+{
+    if (!wait->over)
+        end(wait, problem(503, "the service is stopping").retry_after(1));
+}
+
+void Waits::end(const WaitPtr &wait, const Response &response)
+{
+    wait->over = true;
+    counters.position_waits--;
+    wait->timer.cancel();
+    if (const auto group = std::exchange(wait->group, nullptr))
+        group->waits.erase(wait);
+    wait->exchange->respond(response);
+    wait->exchange.reset();
+}
+
+void Waits::join(const WaitPtr &wait)
+{
+    const std::string key = wait->question.query + '\0' + wait->question.hash.value_or("");
+    std::shared_ptr<Group> &group = groups[key];
+    if (!group)
+        group = std::make_shared<Group>(context, key, wait->question.query, wait->question.hash);
+    group->waits.insert(wait);
+    wait->group = group;
+    if (!group->looking)
+        look_soon(group);
+}
+
+void Waits::look_soon(const std::shared_ptr<Group> &group)
+{
+    if (group->waits.empty())
+    {
+        group->looking = false;
+        groups.erase(group->key);
+        return;
+    }
+    group->looking = true;
+    auto pause = longest_pause;
+    for (const WaitPtr &wait : group->waits)
+        pause = std::min(pause, std::max(shortest_pause, since(wait->began) / 20));
+    group->timer.expires_after(pause);
+    group->timer.async_wait(
+        [this, group](const boost::system::error_code &error)
+        {
+            if (!error)
+                look(group);
+        });
+}
+
+void Waits::look(const std::shared_ptr<Group> &group)
+{
+    database.read(statements::readiness_report, {text_array({group->query}), group->hash},
+                  [this, group](const ReadResult &result) { looked(group, result); });
+}
+
+void Waits::looked(const std::shared_ptr<Group> &group, const ReadResult &result)
+{
+    if (result.kind != ReadResult::Kind::overloaded)
+    {
+        const bool known = result.kind == ReadResult::Kind::rows && result.rows() == 1;
+        const std::string_view status = known ? result.text(0, status_column).value_or("") : "";
+        const auto position = known ? number(result.text(0, position_column)) : std::nullopt;
+        const bool stale = known && result.text(0, served_column).value_or("") == "stale";
+        // A read says what is wrong, too, and is the answer.
+        const bool ends = !known || status == "failed" || status == "unknown";
+        for (const WaitPtr &wait : std::set(group->waits))
+        {
+            if (position)
+                wait->reached = position;
+            const bool reached = position && *position >= wait->wanted && status == "ready";
+            if (ends || reached || (stale && since(wait->last_read) >= pause_of_stale))
+                read(wait);
+        }
+    }
+    look_soon(group);
+}
+
+} // namespace http
