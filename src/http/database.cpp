@@ -95,7 +95,7 @@ void Database::connected_one(PGconn *connection, bool usable, const std::string 
         open.push_back(std::make_shared<PooledConnection>(context, *this, connection));
         counters.database_connections = open.size();
         open.back()->start();
-        serve_queue();
+        serve_soon();
         return connect_next();
     }
     if (refused && !ever_connected)
@@ -124,9 +124,6 @@ void Database::give(Read read)
 {
     if (open.empty())
         return read.callback(failure(ReadResult::Kind::unavailable));
-    PooledConnection *connection = queue.empty() ? least_busy() : nullptr;
-    if (connection)
-        return connection->send(std::move(read));
     if (queue.size() >= options.queue_size)
     {
         counters.statements_refused++;
@@ -134,30 +131,42 @@ void Database::give(Read read)
     }
     queue.push_back(std::move(read));
     counters.statements_waiting = queue.size();
+    serve_soon();
 }
 
-PooledConnection *Database::least_busy() const
+void Database::has_turn()
 {
-    const auto least = std::min_element(open.begin(), open.end(),
-                                        [](const auto &a, const auto &b) { return a->under_way() < b->under_way(); });
-    return least != open.end() && (*least)->under_way() < options.pipeline_depth ? least->get() : nullptr;
+    serve_soon();
 }
 
-void Database::read_finished()
+// Not at once: whatever else has arrived by now goes along.
+void Database::serve_soon()
 {
-    serve_queue();
+    if (std::exchange(serving_soon, true))
+        return;
+    boost::asio::post(context,
+                      [this]
+                      {
+                          serving_soon = false;
+                          serve();
+                      });
 }
 
-void Database::serve_queue()
+// Shares what waits among the connections that have nothing to do.
+void Database::serve()
 {
-    while (!queue.empty())
+    auto idle =
+        static_cast<size_t>(std::count_if(open.begin(), open.end(), [](const auto &one) { return one->idle(); }));
+    for (const auto &connection : std::vector(open))
     {
-        PooledConnection *connection = least_busy();
-        if (!connection)
-            break;
-        Read next = std::move(queue.front());
-        queue.pop_front();
-        connection->send(std::move(next));
+        if (queue.empty() || !connection->idle())
+            continue;
+        const size_t share = std::min<size_t>((queue.size() + idle - 1) / idle, options.batch_size);
+        idle--;
+        std::deque<Read> batch(std::make_move_iterator(queue.begin()),
+                               std::make_move_iterator(queue.begin() + static_cast<std::ptrdiff_t>(share)));
+        queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(share));
+        connection->send(std::move(batch));
     }
     counters.statements_waiting = queue.size();
 }

@@ -1,5 +1,6 @@
-// The database, seen from the io thread: a few connections, each with several statements under way, and a queue before them.
-// Nothing here blocks. Where there is no connection, or the queue is full, the answer is that, at once.
+// The database, seen from the io thread: a queue of statements, and a few connections that take them from it in batches, so that
+// under load one trip to the server, and one change of processes, serves many. Nothing here blocks. Where there is no
+// connection, or the queue is full, the answer is that, at once.
 //
 //     database.read(statements::read_state, {name, id, std::nullopt}, [](const ReadResult &result) { .. });
 #pragma once
@@ -82,7 +83,7 @@ public:
     bool connected() const { return !open.empty(); }
 
     // --- for connections of the pool ---
-    void read_finished();
+    void has_turn();
     // It is not usable any more. What it had under way is tried once more elsewhere, if that may help.
     void broken(PooledConnection &connection, std::deque<Read> under_way, bool hangs);
 
@@ -90,9 +91,9 @@ private:
     void connect_next();
     void connected_one(PGconn *connection, bool usable, const std::string &message, bool refused);
     void give(Read read);
-    void serve_queue();
+    void serve_soon();
+    void serve();
     void watch();
-    PooledConnection *least_busy() const;
 
     boost::asio::io_context &context;
     const Options &options;
@@ -103,7 +104,7 @@ private:
     std::deque<Read> queue;
     boost::asio::steady_timer retry, watcher;
     std::chrono::milliseconds backoff;
-    bool connecting = false, ever_connected = false;
+    bool connecting = false, ever_connected = false, serving_soon = false;
     std::string last_complaint;
 };
 

@@ -68,7 +68,7 @@ po::options_description settings()
         "ask for the bearer token in this file, for all but /health and the page's own files");
     add("log-format", text("text", "format"), "text, or json: a document a line");
     add("pool-size", count(4), "connections to the database");
-    add("pipeline-depth", count(32), "statements under way on each of them");
+    add("batch-size", count(16), "statements that each of them sends at a time");
     add("queue-size", count(1024), "statements that wait for their turn; beyond: 503");
     add("max-connections", count(16000),
         "connections of clients; beyond, the one that has been silent longest is closed");
@@ -168,7 +168,7 @@ void take(const po::variables_map &given, Options &options)
         throw BadOption("\"" + format + "\" is not a format of the log: text, json");
     options.log_format = format == "json" ? log::Format::json : log::Format::text;
     options.pool_size = within(given, "pool-size", 1, 1000);
-    options.pipeline_depth = within(given, "pipeline-depth", 1, 1000);
+    options.batch_size = within(given, "batch-size", 1, 1000);
     options.queue_size = within(given, "queue-size", 0, 1000000);
     options.max_connections = within(given, "max-connections", 1, 1000000);
     options.max_waits = within(given, "max-waits", 0, 1000000);

@@ -21,10 +21,10 @@ struct Options
     bool allow_superuser = false;
     log::Format log_format = log::Format::text;
 
-    unsigned pool_size = 0;      // connections to the database
-    unsigned pipeline_depth = 0; // statements under way on each
-    unsigned queue_size = 0;     // statements that wait for their turn
-    unsigned max_waits = 0;      // requests that wait for a position
+    unsigned pool_size = 0;  // connections to the database
+    unsigned batch_size = 0; // statements under way on each
+    unsigned queue_size = 0; // statements that wait for their turn
+    unsigned max_waits = 0;  // requests that wait for a position
     unsigned max_connections = 0;
 
     std::chrono::milliseconds statement_timeout{}, queue_timeout{}, connect_timeout{};

@@ -1,5 +1,6 @@
 #include "http/pooled_connection.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "http/log.hpp"
@@ -29,27 +30,43 @@ void PooledConnection::start()
     await_input();
 }
 
-void PooledConnection::send(Read read)
+void PooledConnection::send(std::deque<Read> batch)
 {
-    constexpr size_t most = 8;
-    std::array<const char *, most> values{};
-    for (size_t i = 0; i < read.parameters.size() && i < most; i++)
-        values[i] = read.parameters[i] ? read.parameters[i]->c_str() : nullptr;
-    if (reads.empty())
-        turn_began = Clock::now();
-    read.tries++;
-    reads.push_back(std::move(read));
-    const Read &sent = reads.back();
-    const bool accepted =
-        PQsendQueryPrepared(connection, sent.statement->name, static_cast<int>(sent.parameters.size()), values.data(),
-                            nullptr, nullptr, 0) == 1 &&
-        PQpipelineSync(connection) == 1;
+    reads = std::move(batch);
+    for (Read &read : reads)
+        read.tries++;
+    send(Points::one_for_all);
+}
+
+void PooledConnection::send(Points how)
+{
+    turn_began = Clock::now();
+    bool accepted = true;
+    for (const Read &read : reads)
+    {
+        accepted = accepted && send_one(read);
+        if (how == Points::one_for_each || &read == &reads.back())
+        {
+            accepted = accepted && PQpipelineSync(connection) == 1;
+            points++;
+        }
+    }
     const int left = accepted ? PQflush(connection) : -1;
     if (left < 0)
         // Not here: who sends may be in the middle of something.
         boost::asio::post(descriptor.get_executor(), [self = shared_from_this()] { self->fail(false); });
     else if (left > 0)
         await_output();
+}
+
+bool PooledConnection::send_one(const Read &read)
+{
+    constexpr size_t most = 8;
+    std::array<const char *, most> values{};
+    for (size_t i = 0; i < read.parameters.size() && i < most; i++)
+        values[i] = read.parameters[i] ? read.parameters[i]->c_str() : nullptr;
+    return PQsendQueryPrepared(connection, read.statement->name, static_cast<int>(read.parameters.size()),
+                               values.data(), nullptr, nullptr, 0) == 1;
 }
 
 void PooledConnection::await_input()
@@ -90,51 +107,57 @@ void PooledConnection::take_results()
 {
     // libpq marks the end of a statement's results by none; two in a row mean that there is nothing.
     int none = 0;
-    while (!failed && !reads.empty() && none < 2 && PQisBusy(connection) == 0)
+    while (!failed && points > 0 && none < 2 && PQisBusy(connection) == 0)
     {
         ResultPtr part(PQgetResult(connection));
-        if (!part)
-        {
-            none++;
-            continue;
-        }
-        none = 0;
-        switch (PQresultStatus(part.get()))
-        {
-        case PGRES_TUPLES_OK:
-            result.kind = ReadResult::Kind::rows;
-            result.result = std::move(part);
-            break;
-        case PGRES_PIPELINE_SYNC:
-        {
-            const Read done = std::move(reads.front());
-            const ReadResult whole = std::exchange(result, {});
-            reads.pop_front();
-            turn_began = Clock::now();
-            database.read_finished();
-            done.callback(whole);
-            break;
-        }
-        default:
-        {
-            const char *sqlstate = PQresultErrorField(part.get(), PG_DIAG_SQLSTATE);
-            const std::string code = sqlstate ? sqlstate : "";
-            // The server tells that it ends the connection before it does.
-            if (code.empty() || code.starts_with("57P") || code.starts_with("08"))
-                return fail(false);
-            result.kind = ReadResult::Kind::error;
-            result.result = std::move(part);
-            result.sqlstate = code;
-        }
-        }
+        none = part ? 0 : none + 1;
+        if (part)
+            take(std::move(part));
     }
     if (PQstatus(connection) == CONNECTION_BAD)
         fail(false);
 }
 
+void PooledConnection::take(ResultPtr part)
+{
+    turn_began = Clock::now();
+    const ExecStatusType status = PQresultStatus(part.get());
+    if (status == PGRES_PIPELINE_SYNC)
+    {
+        points--;
+        if (points > 0)
+            return;
+        reads = std::exchange(passed_over, {});
+        if (reads.empty())
+            return database.has_turn();
+        return send(Points::one_for_each);
+    }
+    if (reads.empty())
+        return fail(false); // an error that belongs to no statement
+    Read done = std::move(reads.front());
+    reads.pop_front();
+    if (status == PGRES_PIPELINE_ABORTED)
+        return passed_over.push_back(std::move(done));
+    ReadResult result;
+    result.kind = status == PGRES_TUPLES_OK ? ReadResult::Kind::rows : ReadResult::Kind::error;
+    if (result.kind == ReadResult::Kind::error)
+    {
+        const char *sqlstate = PQresultErrorField(part.get(), PG_DIAG_SQLSTATE);
+        result.sqlstate = sqlstate ? sqlstate : "";
+        // The server says that it is about to end the connection.
+        if (result.sqlstate.empty() || result.sqlstate.starts_with("57P") || result.sqlstate.starts_with("08"))
+        {
+            reads.push_front(std::move(done));
+            return fail(false);
+        }
+    }
+    result.result = std::move(part);
+    done.callback(result);
+}
+
 void PooledConnection::check(std::chrono::milliseconds limit)
 {
-    if (!reads.empty() && Clock::now() - turn_began > limit)
+    if (points > 0 && Clock::now() - turn_began > limit)
         fail(true);
 }
 
@@ -148,6 +171,7 @@ void PooledConnection::fail(bool hangs)
                  {{"error", hangs ? "no answer in time" : PQerrorMessage(connection)}});
     error_code ignored;
     descriptor.cancel(ignored);
+    std::move(passed_over.begin(), passed_over.end(), std::back_inserter(reads));
     database.broken(*this, std::exchange(reads, {}), hangs);
 }
 

@@ -1,5 +1,8 @@
-// One connection to the database in libpq's pipeline mode. Each statement has a synchronisation point of its own, so that the
-// failure of one does not touch the next.
+// One connection to the database in libpq's pipeline mode. It sends a batch of statements with one synchronisation point, and
+// so the server answers them in one go. If one of them fails, the server passes over those that follow it; these are sent again,
+// each with a point of its own, so the failure of one does not touch the next, and none is sent more than twice.
+//
+// A batch is one transaction, but each of its statements has a snapshot of its own, taken when its turn comes.
 #pragma once
 
 #include <deque>
@@ -20,24 +23,34 @@ public:
     ~PooledConnection();
 
     void start();
-    void send(Read read);
-    size_t under_way() const { return reads.size(); }
+    // Only while it is idle.
+    void send(std::deque<Read> batch);
+    bool idle() const { return !failed && points == 0; }
     // Gives up if the statement whose turn it is has had this long.
     void check(std::chrono::milliseconds limit);
 
 private:
+    enum class Points
+    {
+        one_for_all,
+        one_for_each,
+    };
+    void send(Points how);
+    bool send_one(const Read &read);
     void await_input();
     void await_output();
     void take_results();
+    void take(ResultPtr part);
     void fail(bool hangs);
 
     Database &database;
     PGconn *connection;
     boost::asio::posix::stream_descriptor descriptor;
-    std::deque<Read> reads;
-    ReadResult result;            // of the first one, before its synchronisation point
+    std::deque<Read> reads;       // that have no result yet
+    std::deque<Read> passed_over; // after one that failed
+    size_t points = 0;            // of synchronisation, that the server has not come to
     Clock::time_point turn_began; // of the first one
-    bool awaiting_output = false, failed = false, taking = false;
+    bool awaiting_output = false, failed = false;
 };
 
 } // namespace http
