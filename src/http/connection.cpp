@@ -286,7 +286,7 @@ void Connection::refuse(const Response &response)
     server.counters.record("", response.status, {});
     write_response(work->out, response, {.keep_alive = false, .http_1_0 = false, .head_only = false}, server.date);
     work->parser.reset();
-    last_words = true;
+    last_words = more_comes = true;
 }
 
 void Connection::dispatch()
@@ -306,7 +306,10 @@ void Connection::dispatch()
     const bool known = header.method() == beast_http::verb::get || request.head;
     // Where a body was sent we would have to read it in order to find the next request; no request here has one.
     if (body)
+    {
         keep_alive = false;
+        more_comes = true;
+    }
     if (known && body)
         exchange->respond(problem(413, "a request has no body here"));
     else if (!exchange->http_1_0 && header.count(beast_http::field::host) != 1)
@@ -431,13 +434,13 @@ void Connection::fall_idle()
     await_input();
 }
 
-// The client is told that nothing follows. If it has sent more than we read, closing now would make the kernel reset the
+// The client is told that nothing follows. If it sends more than we read, closing now would make the kernel reset the
 // connection, and the client could lose what it has not read yet.
 void Connection::end_gracefully()
 {
     error_code ignored;
     socket.shutdown(boost::asio::socket_base::shutdown_send, ignored);
-    if (peer_finished)
+    if (peer_finished || !(more_comes || (work && !work->in.empty())))
         return close();
     work.reset();
     server.enter(*this, Phase::lingering);

@@ -70,6 +70,7 @@ private:
     std::shared_ptr<OneStream> streaming; // the body that goes on
     bool awaiting_input = false, awaiting_output = false, processing = false;
     bool keep_alive = true, last_words = false, peer_finished = false, watched = false;
+    bool more_comes = false; // that nobody will read
 };
 
 } // namespace http

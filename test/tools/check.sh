@@ -13,4 +13,4 @@ install_extension
 throwaway_create
 throwaway_configure "fsync = off"
 # shellcheck disable=SC2086
-run_suites ${TESTS:-unit fuzz regress isolation model tap faults differential torture}
+run_suites ${TESTS:-unit fuzz regress isolation model tap http faults differential torture}

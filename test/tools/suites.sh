@@ -2,11 +2,11 @@
 # The suites, for a script that has sourced throwaway-server.sh, made a server and installed the extension for it.
 #
 #   run_suites SUITE..   runs these, prints what each runner says and the differences of what failed, and fails if any did or
-#                        if there was nothing to run. Suites: unit, fuzz, regress, isolation, model, tap, faults, differential, torture.
+#                        if there was nothing to run. Suites: unit, fuzz, regress, isolation, model, tap, http, faults, differential, torture.
 #                        The server is started for the suites that need it.
 #   server_survived      fails, and shows why, if the log of the current server tells of a crash
 #
-# REGRESS and ISOLATION choose tests of those suites, TAP (test/t/x.pl ..) those of tap or faults.
+# REGRESS and ISOLATION choose tests of those suites, TAP (test/t/x.pl ..) those of tap, http or faults.
 
 make_variable()
 {
@@ -142,6 +142,23 @@ run_tap()
     prove_tests t --jobs 2 # they wait most of the time
 }
 
+# build_http: the HTTP service, for the user of the throw-away server too; sets $READMODEL_HTTP_PROGRAM
+build_http()
+{
+    local build=$TA_TOP/build/http
+    cmake -S "$TA_TOP" -B "$build" -DPG_CONFIG="$PG_CONFIG" >"$TA_DIR/cmake.log" &&
+        cmake --build "$build" --target readmodel-http -j "$(nproc)" >>"$TA_DIR/cmake.log" 2>&1 ||
+        { cat "$TA_DIR/cmake.log"; return 1; }
+    install -m 0755 "$build/readmodel-http" "$TA_DIR/readmodel-http"
+    export READMODEL_HTTP_PROGRAM=$TA_DIR/readmodel-http
+}
+
+run_http()
+{
+    build_http || return 1
+    prove_tests http --jobs 2
+}
+
 # A build of its own with injection points and assertions; the installed one must know nothing of them.
 run_faults()
 (
@@ -185,10 +202,11 @@ present()
         isolation) compgen -G "$TA_TOP/test/isolation/specs/*.spec" ;;
         model) compgen -G "$TA_TOP/test/model/*.pml" ;;
         tap) compgen -G "$TA_TOP/test/t/*.pl" ;;
+        http) compgen -G "$TA_TOP/test/http/*.pl" ;;
         faults) compgen -G "$TA_TOP/test/faults/*.pl" ;;
         differential) compgen -G "$TA_TOP/test/differential/*.pl" ;;
         torture) compgen -G "$TA_TOP/test/torture/*.pl" ;;
-        *) echo "unknown suite \"$1\": TESTS takes unit, fuzz, regress, isolation, model, tap, faults, differential, torture" >&2; exit 2 ;;
+        *) echo "unknown suite \"$1\": TESTS takes unit, fuzz, regress, isolation, model, tap, http, faults, differential, torture" >&2; exit 2 ;;
     esac >/dev/null
 }
 
