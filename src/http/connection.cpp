@@ -151,7 +151,7 @@ void Connection::close()
 void Connection::drain()
 {
     keep_alive = false;
-    if (phase == Phase::idle || (phase == Phase::reading && (!work || work->in.empty())))
+    if (phase == Phase::idle || (phase == Phase::reading && between_requests()))
         close();
     else if (streaming || hangup)
     {
@@ -252,6 +252,7 @@ bool Connection::next_request()
         work->parser.emplace();
         work->parser->header_limit(header_limit);
         work->parser->eager(false);
+        work->first_line_taken = false;
     }
     error_code error;
     const size_t used = work->parser->put(boost::asio::buffer(work->in), error);
@@ -263,12 +264,14 @@ bool Connection::next_request()
         return false;
     }
     work->in.erase(0, used);
+    work->first_line_taken = work->first_line_taken || used > 0;
     return work->parser->is_header_done();
 }
 
 void Connection::refuse_unreadable(const error_code &error)
 {
     const bool within_target =
+        !work->first_line_taken &&
         std::string_view(work->in).substr(0, target_limit + 32).find("\r\n") == std::string_view::npos;
     if (error == beast_http::error::header_limit && within_target)
         refuse(problem(414, "the request's target is too long"));
@@ -414,7 +417,7 @@ void Connection::all_sent()
     }
     if (last_words)
         return end_gracefully();
-    if (work->in.empty())
+    if (between_requests())
         return fall_idle();
     // There may be more requests that have arrived already.
     boost::asio::post(server.context, [self = shared_from_this()] { self->process(); });
@@ -422,14 +425,14 @@ void Connection::all_sent()
 
 void Connection::fall_idle()
 {
-    if (server.draining() && (!work || work->in.empty()))
+    const bool silent = between_requests();
+    if (silent && server.draining())
         return close();
-    const bool between_requests = !work || work->in.empty();
-    if (between_requests)
+    if (silent)
         work.reset();
     if (phase == Phase::handling || phase == Phase::writing)
-        server.enter(*this, between_requests ? Phase::idle : Phase::reading);
-    else if (phase == Phase::idle && !between_requests)
+        server.enter(*this, silent ? Phase::idle : Phase::reading);
+    else if (phase == Phase::idle && !silent)
         server.enter(*this, Phase::reading);
     await_input();
 }

@@ -41,7 +41,8 @@ private:
     {
         std::optional<Parser> parser;
         std::string in, out;
-        size_t sent = 0; // of out
+        size_t sent = 0;               // of out
+        bool first_line_taken = false; // by the parser, of a request whose header has not arrived in whole
     };
 
     void await_input();
@@ -60,6 +61,8 @@ private:
     void hung_up();
     void fall_idle();
     void end_gracefully();
+    // Nothing of a request has arrived; the parser may have taken the first line out of what is in.
+    bool between_requests() const { return !work || (work->in.empty() && !work->parser); }
     size_t unsent() const { return work ? work->out.size() - work->sent : 0; }
 
     Server &server;

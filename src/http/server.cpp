@@ -1,6 +1,7 @@
 #include "http/server.hpp"
 
 #include <ctime>
+#include <stdexcept>
 #include <vector>
 
 #include <boost/asio/ip/v6_only.hpp>
@@ -60,6 +61,21 @@ Server::~Server() = default;
 void Server::listen()
 {
     const tcp::endpoint endpoint(boost::asio::ip::make_address(options.address), options.port);
+    try
+    {
+        open(endpoint);
+    }
+    catch (const boost::system::system_error &error)
+    {
+        throw std::runtime_error("could not listen on " + options.address + ", port " + std::to_string(options.port) +
+                                 ": " + error.code().message());
+    }
+    accept();
+    sweep();
+}
+
+void Server::open(const tcp::endpoint &endpoint)
+{
     acceptor.open(endpoint.protocol());
     acceptor.set_option(tcp::acceptor::reuse_address(true));
     if (endpoint.address().is_v6() && endpoint.address().is_unspecified())
@@ -67,8 +83,6 @@ void Server::listen()
     acceptor.bind(endpoint);
     acceptor.listen(4096); // the kernel has a limit of its own
     acceptor.non_blocking(true);
-    accept();
-    sweep();
 }
 
 void Server::accept()

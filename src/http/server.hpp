@@ -47,7 +47,7 @@ public:
     Server(boost::asio::io_context &context, const Options &options, ServiceCounters &counters, Dispatch dispatch);
     ~Server();
 
-    // Raises boost::system::system_error where the address cannot be had.
+    // Raises std::runtime_error where the address cannot be had.
     void listen();
     boost::asio::ip::tcp::endpoint endpoint() const { return acceptor.local_endpoint(); }
 
@@ -70,6 +70,7 @@ public:
 private:
     struct Lists;
 
+    void open(const boost::asio::ip::tcp::endpoint &endpoint);
     void accept();
     void accepted(boost::asio::ip::tcp::socket socket);
     bool make_room();

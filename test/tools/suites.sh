@@ -28,9 +28,9 @@ run_fuzz()
 {
     local build=$TA_TOP/build/fuzz target corpus corpora seconds=${FUZZ_SECONDS:-5} seed=${FUZZ_SEED:-$RANDOM} options
     cmake -S "$TA_TOP" -B "$build" -DPG_CONFIG="$PG_CONFIG" -DFUZZ=ON -DCMAKE_CXX_COMPILER=clang++ >"$TA_DIR/cmake.log" &&
-        cmake --build "$build" --target fuzz_spec fuzz_fold -j "$(nproc)" >>"$TA_DIR/cmake.log" 2>&1 ||
+        cmake --build "$build" --target fuzz_spec fuzz_fold fuzz_target -j "$(nproc)" >>"$TA_DIR/cmake.log" 2>&1 ||
         { cat "$TA_DIR/cmake.log"; return 1; }
-    for target in fuzz_spec fuzz_fold; do
+    for target in fuzz_spec fuzz_fold fuzz_target; do
         corpus=$TA_DIR/corpus-$target
         mkdir -p "$corpus"
         corpora=("$corpus")
@@ -38,6 +38,9 @@ run_fuzz()
         if [ "$target" = fuzz_spec ]; then
             options+=(-dict="$TA_TOP/test/fuzz/spec.dict")
             corpora+=("$TA_TOP/test/fuzz/specs")
+        elif [ "$target" = fuzz_target ]; then
+            options+=(-dict="$TA_TOP/test/fuzz/target.dict")
+            corpora+=("$TA_TOP/test/fuzz/targets")
         else
             # Its bytes are choices, and a spec with some events takes hundreds: it does not begin with a few.
             options+=(-len_control=0)

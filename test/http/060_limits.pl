@@ -1,0 +1,160 @@
+# What is too long, too slow, too much or not HTTP: each is answered as it should, and nothing of it keeps others from being answered.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+use HttpService;
+use ReadModelCluster;
+
+my $node = new_server('limits');
+make_shop($node, 'postgres');
+append_orders($node, 'postgres', 100);
+define_orders($node, 'postgres');
+wait_ready($node, 'postgres', 'the query becomes ready');
+$node->safe_psql('postgres', q{
+    CREATE ROLE web LOGIN;
+    SELECT readmodel.grant_reader('web');
+    GRANT SELECT ON readmodel.orders TO web});
+my $service = HttpService->new($node);
+$service->wait_status('/ready', 200, 'the service is ready');
+
+# --- requests that are not as they should be ---
+
+my $host = "Host: x\r\n";
+
+sub raw_status
+{
+    my ($bytes, $status, $what) = @_;
+    my $answer = $service->raw($bytes);
+    return like($answer, qr{^HTTP/1\.[01] $status [^\r]+\r\n.*Connection: close\r\n.*\{"type":"about:blank".*"status":$status}s, $what);
+}
+
+raw_status('GET /' . 'x' x 9000 . " HTTP/1.1\r\n${host}Connection: close\r\n\r\n", 414, 'a target that is too long');
+raw_status('GET /' . 'x' x 40000, 414, 'one that does not end');
+raw_status("GET /health HTTP/1.1\r\n${host}X-Long: " . 'x' x 20000 . "\r\n\r\n", 431, 'a header that is too long');
+raw_status("GET /health HTTP/1.1\r\n$host" . "X: y\r\n" x 5000 . "\r\n", 431, 'too many headers');
+raw_status("POST /health HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello", 405, 'another method, with a body');
+raw_status("GET /health HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello", 413, 'a body');
+raw_status("GET /health HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 413, 'a body in chunks');
+raw_status("GET /health HTTP/1.1\r\n${host}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400, 'two lengths of a body');
+raw_status("GET /health HTTP/1.1\r\n${host}Content-Length: -1\r\n\r\n", 400, 'a length that is none');
+raw_status("GET /health HTTP/2.0\r\n$host\r\n", 505, 'another version of HTTP');
+raw_status("hello\r\n\r\n", 400, 'no HTTP at all');
+raw_status("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, 'TLS');
+raw_status("GET /health HTTP/1.1\r\n${host}broken\r\n\r\n", 400, 'a header that is none');
+like($service->raw("GET /health HTTP/1.1\r\nConnection: close\r\n\r\n"), qr{^HTTP/1.1 400 }, 'no header Host');
+like($service->raw("GET /health HTTP/1.1\r\n$host${host}Connection: close\r\n\r\n"), qr{^HTTP/1.1 400 }, 'two of them');
+like($service->raw("GET health HTTP/1.1\r\n${host}Connection: close\r\n\r\n"), qr{^HTTP/1.1 400 }, 'a target that is no path');
+
+# --- connections ---
+
+like($service->raw("GET /health HTTP/1.0\r\n\r\n"), qr{^HTTP/1.0 200 OK\r\n.*Connection: close\r\n.*\{"status":"ok"\}$}s, 'HTTP/1.0 needs no Host');
+like($service->raw("GET http://elsewhere/health HTTP/1.1\r\n${host}Connection: close\r\n\r\n"), qr{^HTTP/1.1 200 }, 'the absolute form of a target');
+my @targets = ('/health', '/queries/orders/customer%201', '/nothing', '/ready', '/queries/orders?limit=1', '/queries/nobody', '/health');
+my $answers = $service->raw(join('', map { "GET $_ HTTP/1.1\r\n$host\r\n" } @targets)
+    . "HEAD /queries/orders/customer%201 HTTP/1.1\r\n${host}Connection: close\r\n\r\n");
+is(join(' ', $answers =~ m{HTTP/1.1 (\d+)}g), '200 200 404 200 200 404 200 200', 'requests at once are answered in their order');
+like($answers, qr{\{"status":"ok"\}HTTP/1.1 200 OK.*\r\n\r\n$}s, 'the last one, a HEAD, without a body');
+my $many = $service->raw("GET /health HTTP/1.1\r\n$host\r\n" x 20000 . "GET /health HTTP/1.1\r\n${host}Connection: close\r\n\r\n");
+is(scalar(() = $many =~ /\{"status":"ok"\}/g), 20001, 'even twenty thousand of them');
+my $piecewise = $service->connection;
+$piecewise->autoflush(1);
+print {$piecewise} $_ for split //, "GET /health HTTP/1.1\r\n${host}Connection: close\r\n\r\n";
+like(HttpService::received($piecewise), qr{^HTTP/1.1 200 }, 'a request that comes byte by byte');
+my ($request, @broken) = "GET /health HTTP/1.1\r\n${host}Connection: close\r\n\r\n";
+for my $at (1 .. length($request) - 1)
+{
+    my $socket = $service->connection;
+    print {$socket} substr $request, 0, $at;
+    usleep(3000);    # so that the two parts are read by themselves; if they are not, less is tested
+    print {$socket} substr $request, $at;
+    push @broken, $at if HttpService::received($socket) !~ m{^HTTP/1.1 200 };
+}
+is("@broken", '', 'a request in two parts, wherever it is broken');
+
+# --- clients that are slow ---
+
+my $strict = HttpService->new($node, options => ['--header-timeout', '500ms', '--idle-timeout', '1s', '--max-connections', 50]);
+$strict->wait_status('/ready', 200, 'a service with little patience');
+
+sub closed_after
+{
+    my ($begin, $least, $what) = @_;
+    my ($socket, $began) = ($strict->connection, time);
+    $socket->autoflush(1);
+    print {$socket} $begin;
+    my $text = HttpService::received($socket);
+    my $took = time - $began;
+    ok($took >= $least && $took < $least + 5, "$what is closed in time ($took s)");
+    return $text;
+}
+
+closed_after('', 0.5, 'a connection without a request');
+closed_after("GET /health HTTP/1.1\r\nHo", 0.5, 'half a request');
+like(closed_after("GET /health HTTP/1.1\r\n$host\r\n", 1.0, 'a kept connection'), qr/\{"status":"ok"\}$/, 'after its answer');
+my ($dripping, $began) = ($strict->connection, time);
+$dripping->autoflush(1);
+local $SIG{PIPE} = 'IGNORE';
+print {$dripping} 'GET /health HTTP/1.1';
+while (time < $began + 10)
+{
+    print {$dripping} "\r\nX: y" or last;
+    last if IO::Select->new($dripping)->can_read(0.05);
+}
+cmp_ok(time - $began, '<', 5, 'who sends a little again and again is closed too');
+
+# More of them than there may be connections: each new one takes the place of one that has owed a request longest.
+my @open;
+for my $round (1 .. 300)
+{
+    my $socket = $strict->connection;
+    print {$socket} 'GET /hea' if $round % 2;
+    push @open, $socket;
+    is($strict->get('/health')->{status}, 200, "/health after $round of them") if $round % 60 == 0;
+}
+@open = ();
+
+# --- too much to do ---
+
+# What holds up every read of the catalog.
+my $lock = $node->background_psql('postgres', on_error_stop => 1);
+$lock->query_safe('BEGIN; LOCK TABLE readmodel_catalog.query IN ACCESS EXCLUSIVE MODE');
+my $busy = HttpService->new($node, options => ['--pool-size', 1, '--batch-size', 1, '--queue-size', 3, '--queue-timeout', '100s',
+    '--statement-timeout', '100s']);
+$busy->wait_log(qr/connected to the database/);
+my @under_way;
+for (1 .. 4)
+{
+    push @under_way, $busy->connection;
+    print {$under_way[-1]} "GET /queries/orders/customer%201 HTTP/1.1\r\n${host}Connection: close\r\n\r\n";
+}
+my $full = $busy->wait_status('/queries/orders/customer%201?timeout=1&min_position=1', 503, 'one that finds the queue full');
+HttpService::is_problem($full, 503, 'is told so');
+is($full->{headers}{'retry-after'}, 1, 'and when to come again');
+$began = time;
+is($busy->get('/queries/orders/customer%201')->{status}, 503, 'again') for 1 .. 20;
+cmp_ok(time - $began, '<', 5, 'at once');
+is($busy->get('/health')->{status}, 200, 'which is nothing to /health');
+$lock->query_safe('COMMIT');
+is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @under_way), 4, 'those that were in time are answered');
+is($busy->get('/queries/orders/customer%201')->{status}, 200, 'and others again');
+
+# The same with little patience for statements.
+my $hasty = HttpService->new($node, options => ['--pool-size', 1, '--batch-size', 1, '--queue-timeout', '100ms', '--statement-timeout', '600ms']);
+$hasty->wait_status('/ready', 200, 'another service');
+$lock->query_safe('BEGIN; LOCK TABLE readmodel_catalog.query IN ACCESS EXCLUSIVE MODE');
+my ($first, $second) = ($hasty->connection, $hasty->connection);
+for my $socket ($first, $second)
+{
+    print {$socket} "GET /queries/orders/customer%201 HTTP/1.1\r\n${host}Connection: close\r\n\r\n";
+}
+like(HttpService::received($second), qr{^HTTP/1.1 503 .*Retry-After: 1\r\n}s, 'a statement that waits too long for its turn');
+like(HttpService::received($first), qr{^HTTP/1.1 503 .*Retry-After: 1\r\n.*57014}s, 'a statement that takes too long');
+$lock->query_safe('COMMIT');
+$lock->quit;
+$hasty->wait_status('/queries/orders/customer%201', 200, 'and all goes on');
+
+is($_->stop, 0, 'the service stops') for $service, $strict, $busy, $hasty;
+$node->stop;
+done_testing();

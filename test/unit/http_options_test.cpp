@@ -1,0 +1,102 @@
+// Where a setting comes from, and what is no setting.
+#include "http/options.hpp"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+using namespace http;
+
+namespace
+{
+
+Options read(const std::vector<std::string> &arguments, std::vector<const char *> environment = {})
+{
+    environment.push_back(nullptr);
+    Options options;
+    EXPECT_EQ(read_options(arguments, environment.data(), options), Wish::serve);
+    return options;
+}
+
+struct TemporaryFile
+{
+    explicit TemporaryFile(const std::string &content) : path(testing::TempDir() + "/http_options_test")
+    {
+        std::ofstream(path) << content;
+    }
+    ~TemporaryFile() { std::remove(path.c_str()); }
+    std::string path;
+};
+
+} // namespace
+
+TEST(HttpOptions, OnlyThisMachineUnlessTold)
+{
+    const Options options = read({});
+    EXPECT_EQ(options.address, "127.0.0.1");
+    EXPECT_EQ(options.token, "");
+    EXPECT_FALSE(options.allow_superuser);
+}
+
+TEST(HttpOptions, CommandLineThenEnvironmentThenFile)
+{
+    const TemporaryFile file("pool-size = 1\nqueue-size = 1\nbatch-size = 1\nallow-superuser = yes\n");
+    const Options options = read({"--config", file.path, "--pool-size", "3"},
+                                 {"READMODEL_HTTP_POOL_SIZE=2", "READMODEL_HTTP_QUEUE_SIZE=2", "POOL_SIZE=9"});
+    EXPECT_EQ(options.pool_size, 3u);
+    EXPECT_EQ(options.queue_size, 2u);
+    EXPECT_EQ(options.batch_size, 1u);
+    EXPECT_TRUE(options.allow_superuser);
+    const std::string config = "READMODEL_HTTP_CONFIG=" + file.path;
+    EXPECT_EQ(read({}, {config.c_str()}).pool_size, 1u);
+}
+
+TEST(HttpOptions, Times)
+{
+    using std::chrono::milliseconds;
+    EXPECT_EQ(read({"--idle-timeout=250ms"}).idle_timeout, milliseconds(250));
+    EXPECT_EQ(read({"--idle-timeout=3"}).idle_timeout, milliseconds(3000));
+    EXPECT_EQ(read({"--idle-timeout=3s"}).idle_timeout, milliseconds(3000));
+    EXPECT_EQ(read({"--idle-timeout=2min"}).idle_timeout, milliseconds(120000));
+    for (const char *wrong : {"", "s", "-1s", "1h", "1.5s", "0", "99999999s"})
+        EXPECT_THROW(read({std::string("--idle-timeout=") + wrong}), BadOption) << wrong;
+}
+
+TEST(HttpOptions, WhatIsNoSettingIsRefused)
+{
+    for (const char *wrong :
+         {"--nonsense", "word", "--port=65536", "--port=-1", "--port=x", "--pool-size=0", "--pool-size=-1",
+          "--pool-size=x", "--log-format=xml", "--config=/nonexistent", "--token-file=/nonexistent", "--pool=3", "-p"})
+        EXPECT_THROW(read({wrong}), BadOption) << wrong;
+    EXPECT_THROW(read({"--port=1", "--port=2"}), BadOption);
+    EXPECT_THROW(read({}, {"READMODEL_HTTP_POOL_SIZE=x"}), BadOption);
+    const TemporaryFile file("nonsense = 1\n");
+    EXPECT_THROW(read({"--config=" + file.path}), BadOption);
+}
+
+TEST(HttpOptions, WhatAnOrchestratorDefinesForAServiceOfThisName)
+{
+    const Options options = read({}, {"READMODEL_HTTP_PORT=tcp://10.0.0.1:80", "READMODEL_HTTP_SERVICE_HOST=10.0.0.1",
+                                      "READMODEL_HTTP_PORT_80_TCP=tcp://10.0.0.1:80"});
+    EXPECT_EQ(options.port, 8080);
+    EXPECT_EQ(read({}, {"READMODEL_HTTP_PORT=81"}).port, 81);
+}
+
+TEST(HttpOptions, Tokens)
+{
+    EXPECT_EQ(read({}, {"READMODEL_HTTP_TOKEN=abc"}).token, "abc");
+    EXPECT_THROW(read({}, {"READMODEL_HTTP_TOKEN="}), BadOption) << "empty is not the same as none";
+    EXPECT_THROW(read({}, {"READMODEL_HTTP_TOKEN=a b"}), BadOption);
+    const TemporaryFile file("secret\r\nmore\n");
+    EXPECT_EQ(read({"--token-file", file.path}, {"READMODEL_HTTP_TOKEN=abc"}).token, "secret");
+    const TemporaryFile empty("\n");
+    EXPECT_THROW(read({"--token-file", empty.path}), BadOption);
+}
+
+TEST(HttpOptions, HelpAndVersion)
+{
+    const char *const none[] = {nullptr};
+    Options options;
+    EXPECT_EQ(read_options({"--help"}, none, options), Wish::help);
+    EXPECT_EQ(read_options({"--version"}, none, options), Wish::version);
+}
