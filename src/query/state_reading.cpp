@@ -67,9 +67,10 @@ struct Statements
     explicit Statements(std::string table)
         : name(std::move(table)),
           one("SELECT state, position, updated_at FROM " + name + " WHERE id OPERATOR(pg_catalog.=) $1"),
-          first("SELECT state, position, updated_at, id::pg_catalog.text FROM " + name + " ORDER BY id"),
+          // ORDER BY "id" alone would be the text in the output.
+          first("SELECT state, position, updated_at, id::pg_catalog.text FROM " + name + " s ORDER BY s.id"),
           next("SELECT state, position, updated_at, id::pg_catalog.text FROM " + name +
-               " WHERE id OPERATOR(pg_catalog.>) $1 ORDER BY id")
+               " s WHERE s.id OPERATOR(pg_catalog.>) $1 ORDER BY s.id")
     {
     }
 
