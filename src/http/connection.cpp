@@ -286,7 +286,7 @@ void Connection::refuse_unreadable(const error_code &error)
 // An answer to what reaches no route, and the end of the connection.
 void Connection::refuse(const Response &response)
 {
-    server.counters.record("", response.status, {});
+    server.counters.record("", "other", response.status, {});
     write_response(work->out, response, {.keep_alive = false, .http_1_0 = false, .head_only = false}, server.date);
     work->parser.reset();
     last_words = more_comes = true;
@@ -307,6 +307,8 @@ void Connection::dispatch()
     exchange->http_1_0 = header.version() < 11;
     current = exchange.get();
     const bool known = header.method() == beast_http::verb::get || request.head;
+    if (known)
+        request.method = request.head ? "HEAD" : "GET";
     // Where a body was sent we would have to read it in order to find the next request; no request here has one.
     if (body)
     {
@@ -334,7 +336,8 @@ void Connection::dispatch()
 void Connection::record(const OneExchange &exchange, unsigned status)
 {
     const Request &request = exchange.request();
-    server.counters.record(request.route ? *request.route : std::string_view(), status, Clock::now() - request.arrived);
+    server.counters.record(request.route ? *request.route : std::string_view(), request.method, status,
+                           Clock::now() - request.arrived);
 }
 
 void Connection::answer(OneExchange &exchange, const Response &response)

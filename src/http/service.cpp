@@ -70,6 +70,7 @@ Service::Service(Options chosen)
     add_health_routes(*this);
     add_ready_routes(*this);
     add_query_routes(*this);
+    add_metrics_routes(*this);
 }
 
 Service::~Service() = default;

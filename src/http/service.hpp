@@ -50,5 +50,6 @@ private:
 void add_health_routes(Service &service);
 void add_ready_routes(Service &service);
 void add_query_routes(Service &service);
+void add_metrics_routes(Service &service);
 
 } // namespace http

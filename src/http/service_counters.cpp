@@ -13,12 +13,13 @@ void LatencyHistogram::add(double seconds)
     sum += seconds;
 }
 
-void ServiceCounters::record(std::string_view route, unsigned status, std::chrono::steady_clock::duration took)
+void ServiceCounters::record(std::string_view route, std::string_view method, unsigned status,
+                             std::chrono::steady_clock::duration took)
 {
     auto found = routes.find(route);
     if (found == routes.end())
         found = routes.emplace(route, RouteCounters{}).first;
-    found->second.by_status[status]++;
+    found->second.by_method_and_status[{method, status}]++;
     found->second.latency.add(std::chrono::duration<double>(took).count());
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace http
 {
@@ -26,7 +27,7 @@ struct LatencyHistogram
 
 struct RouteCounters
 {
-    std::map<unsigned, std::uint64_t> by_status;
+    std::map<std::pair<std::string_view, unsigned>, std::uint64_t> by_method_and_status; // methods of static duration
     LatencyHistogram latency;
 };
 
@@ -45,7 +46,7 @@ struct ServiceCounters
     std::uint64_t statements_waiting = 0;
     std::uint64_t position_waits = 0; // requests that wait now
 
-    void record(std::string_view route, unsigned status, std::chrono::steady_clock::duration took);
+    void record(std::string_view route, std::string_view method, unsigned status, std::chrono::steady_clock::duration took);
 };
 
 } // namespace http

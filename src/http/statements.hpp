@@ -33,7 +33,21 @@ inline constexpr Statement read_states = {"read_states",
                                           "estimated_seconds_remaining, state, state_position, "
                                           "updated_at, id FROM readmodel.read_states($1, $2, $3, $4)"};
 
-inline constexpr std::array all = {readiness_report, read_state, read_states};
+// A row for each query, and one for each source, all under one snapshot. The columns: metrics_route.cpp.
+inline constexpr Statement metrics = {
+    "metrics",
+    "SELECT 'query', s.name, s.status, s.definition_hash, s.generation, s.serving_generation, s.\"position\", s.lag, "
+    "s.lag_seconds, s.events_applied, s.estimated_seconds_remaining, s.instances, s.bytes, c.dead_letters, c.failures, "
+    "c.batches, c.events_replayed, c.rebuild_seconds, NULL::bigint, NULL::bigint, NULL::bigint, NULL::integer, "
+    "NULL::double precision, NULL::bigint, NULL::bigint "
+    "FROM readmodel.status() s JOIN readmodel.query_counters() c USING (name) "
+    "UNION ALL "
+    "SELECT 'source', name, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, batches, "
+    "NULL, NULL, settled_position, head_position, pending_hole, coalesce(cardinality(blocked_by), 0), "
+    "coalesce(extract(epoch FROM blocked_for), 0)::double precision, events_read, lock_lookups "
+    "FROM readmodel.source_status()"};
+
+inline constexpr std::array all = {readiness_report, read_state, read_states, metrics};
 
 } // namespace statements
 
