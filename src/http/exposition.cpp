@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <concepts>
 
 namespace http
 {
@@ -54,7 +55,7 @@ void append_escaped(std::string &out, std::string_view value)
     }
 }
 
-std::string digits(auto number)
+std::string digits(std::integral auto number)
 {
     char text[32];
     return {text, std::to_chars(text, text + sizeof text, number).ptr};
@@ -66,7 +67,11 @@ std::string real(double number)
         return "NaN";
     if (std::isinf(number))
         return number > 0 ? "+Inf" : "-Inf";
-    std::string text = digits(number);
+    const double size = std::abs(number);
+    char buffer[64];
+    const auto format =
+        size != 0 && (size < 1e-6 || size >= 1e15) ? std::chars_format::scientific : std::chars_format::fixed;
+    std::string text(buffer, std::to_chars(buffer, buffer + sizeof buffer, number, format).ptr);
     // Bounds of histograms are compared as texts, so they have a point in all formats.
     if (text.find_first_of(".e") == std::string::npos)
         text += ".0";

@@ -210,6 +210,7 @@ Range range_of(std::string_view text)
         const std::string_view name = next_part(parameter, '=');
         if (!same(name, "q"))
             continue;
+        parameter = trimmed(parameter);
         double quality = 0;
         if (std::from_chars(parameter.data(), parameter.data() + parameter.size(), quality).ec == std::errc() &&
             quality >= 0 && quality <= 1)

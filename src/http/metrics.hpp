@@ -40,7 +40,7 @@ struct MetricsInput
 {
     const DatabaseMetrics *database = nullptr; // null: it did not answer
     const ServiceCounters *service = nullptr;
-    std::string_view version;
+    std::string_view version{};
     double start_time_seconds = 0; // since 1970
     std::uint64_t pool_size = 0, queue_size = 0, max_connections = 0;
 };
