@@ -32,10 +32,10 @@ export TORTURE_SECONDS := $(SECONDS)
 .NOTPARALLEL:
 
 packages:
-	@test/tools/packages.sh build http test lint bench micro
+	@test/tools/packages.sh build http test http-test lint bench micro
 
 check:
-	@test/tools/packages.sh build http test
+	@test/tools/packages.sh build http test http-test
 	@test/tools/check.sh
 
 check-asan:

@@ -1,11 +1,12 @@
 #!/bin/bash
 # packages.sh GROUP..: installs the Debian packages of these groups that are missing, and does nothing if none is.
-# Groups: build, http, test, long, bench, micro, lint. Needs root or sudo only when something is missing.
+# Groups: build, http, test, http-test, long, bench, micro, lint. Needs root or sudo only when something is missing.
 set -euo pipefail
 
 build=(make g++ postgresql-15 postgresql-server-dev-15 nlohmann-json3-dev libboost-dev)
 http=(make g++ cmake pkg-config nlohmann-json3-dev libboost-dev libboost-program-options-dev libpq-dev libsystemd-dev)
 test=(cmake clang libgtest-dev nlohmann-json3-dev libipc-run-perl libdbd-pg-perl perl spin gcc)
+http_test=(prometheus)
 long=(valgrind libc6-dbg)
 bench=(gnuplot-nox perl)
 micro=(cmake libbenchmark-dev)
@@ -17,6 +18,7 @@ for group in "$@"; do
         build) wanted+=("${build[@]}") ;;
         http) wanted+=("${http[@]}") ;;
         test) wanted+=("${test[@]}") ;;
+        http-test) wanted+=("${http_test[@]}") ;;
         long) wanted+=("${long[@]}") ;;
         bench) wanted+=("${bench[@]}") ;;
         micro) wanted+=("${micro[@]}") ;;
@@ -48,6 +50,19 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
 fi
 
+# This package starts a server, and would at every boot. Tests run their own, as an ordinary process.
+for package in "${missing[@]}"; do
+    if [ "$package" = prometheus ] && [ ! -e /usr/sbin/policy-rc.d ]; then
+        trap '"${as_root[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
+        # shellcheck disable=SC2016
+        printf '#!/bin/sh\ncase $1 in prometheus*) exit 101 ;; esac\n' |
+            "${as_root[@]}" install -m 0755 /dev/stdin /usr/sbin/policy-rc.d
+    fi
+done
+
 echo "Installing: ${missing[*]}"
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+    "${as_root[@]}" systemctl disable prometheus.service >/dev/null 2>&1 || true
+fi
