@@ -32,7 +32,9 @@ class Report
 {
 public:
     Report(FunctionCallInfo call, std::optional<std::string> wanted_hash)
-        : fcinfo(call), hash(std::move(wanted_hash)), server(server_facts())
+        : fcinfo(call),
+          hash(std::move(wanted_hash)),
+          server(server_facts())
     {
     }
 

@@ -101,32 +101,28 @@ Statements &statements_on(Oid state_table, const std::string &name)
     return place->second;
 }
 
-// A scope in which the generation's states can be read.
+// Locks the table of states until the transaction ends, and returns its owner.
+Oid lock_states(const catalog::QueryRow &query, const catalog::GenerationRow &generation)
+{
+    pg::call([&] { LockRelationOid(generation.state_table, AccessShareLock); });
+    const Oid owner = relation_owner(generation.state_table);
+    if (!OidIsValid(owner))
+        throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
+                        "query " + pg::shown(query.name) + " was changed concurrently")
+            .detail("The table of states that this snapshot knows is gone.")
+            .hint("Run the transaction again.");
+    return owner;
+}
+
+// A scope in which the states are read by SQL, as their owner.
 class Reading
 {
 public:
-    Reading(const catalog::QueryRow &query, const catalog::GenerationRow &generation)
-        : name(locked(query, generation)), user(relation_owner(generation.state_table), true),
-          statements(statements_on(generation.state_table, name))
-    {
-    }
+    Reading(Oid table, Oid owner) : user(owner, true), statements(statements_on(table, pg::relation_name(table))) {}
 
     Statements &on() { return statements; }
 
 private:
-    static std::string locked(const catalog::QueryRow &query, const catalog::GenerationRow &generation)
-    {
-        pg::call([&] { LockRelationOid(generation.state_table, AccessShareLock); });
-        std::string name = pg::relation_name(generation.state_table);
-        if (name.empty())
-            throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
-                            "query " + pg::shown(query.name) + " was changed concurrently")
-                .detail("The table of states that this snapshot knows is gone.")
-                .hint("Run the transaction again.");
-        return name;
-    }
-
-    std::string name;
     pg::AsUser user;
     Statements &statements;
     pg::Spi spi;
@@ -145,7 +141,11 @@ std::optional<StateRow> state_row(const pg::Rows &rows, uint64 number)
 std::optional<StateRow> state_of(const catalog::QueryRow &query, const catalog::GenerationRow &generation, const Id &id)
 {
     const Id key = as_key(id, generation.key_type);
-    Reading reading(query, generation);
+    const Oid owner = lock_states(query, generation);
+    std::optional<StateRow> found;
+    if (look_up_state(generation.state_table, owner, generation.key_type, key.value, found))
+        return found;
+    Reading reading(generation.state_table, owner);
     const pg::Rows rows = reading.on().one.execute(pg::Args().add(key.type, key.value), true, 1);
     std::optional<StateRow> row = rows.empty() ? std::nullopt : state_row(rows, 0);
     if (row)
@@ -162,7 +162,7 @@ void states_after(const catalog::QueryRow &query, const catalog::GenerationRow &
         const Id key = as_key(*after, generation.key_type);
         args.add(key.type, key.value);
     }
-    Reading reading(query, generation);
+    Reading reading(generation.state_table, lock_states(query, generation));
     // The plan does not know how few rows are taken of it: the index, whatever the whole table would be read with.
     for (const char *const other : {"enable_sort", "enable_seqscan", "enable_bitmapscan"})
         pg::set_local(other, "off");

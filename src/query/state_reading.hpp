@@ -5,6 +5,7 @@
 #pragma once
 
 #include "query/readiness.hpp"
+#include "query/state_lookup.hpp"
 
 namespace query
 {
@@ -19,16 +20,10 @@ struct Id
     Datum value;
 };
 
-struct StateRow
-{
-    Datum state;
-    source::Position position;
-    TimestampTz updated_at;
-};
-
 // The state of the instance, in the caller's memory. Throws 22P02 for an id that is no value of the generation's key type, and 40001
 // where the snapshot is too old for the table.
-std::optional<StateRow> state_of(const catalog::QueryRow &query, const catalog::GenerationRow &generation, const Id &id);
+std::optional<StateRow> state_of(const catalog::QueryRow &query, const catalog::GenerationRow &generation,
+                                 const Id &id);
 
 // At most so many states whose ids come after the given one (none: from the first on), in their order. `take` gets each with its id
 // as text; what it gets is valid for the call. Throws as state_of() does.

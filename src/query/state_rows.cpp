@@ -1,5 +1,7 @@
 #include "query/state_rows.hpp"
 
+#include "query/state_table_form.hpp"
+
 namespace query
 {
 
@@ -7,15 +9,6 @@ namespace
 {
 
 using Entry = StateCache::Entry;
-
-enum Attribute
-{
-    attribute_id = 1,
-    attribute_state,
-    attribute_position,
-    attribute_updated_at,
-    attributes = attribute_updated_at,
-};
 
 // Rows that are inserted at once.
 constexpr int insert_rows = 1000;
@@ -42,23 +35,6 @@ struct Table
     TimestampTz now;
 };
 
-bool has_column(TupleDesc descriptor, Attribute attribute, Oid type)
-{
-    const FormData_pg_attribute *const column = TupleDescAttr(descriptor, attribute - 1);
-    return !column->attisdropped && column->atttypid == type && !column->attgenerated && column->attnotnull;
-}
-
-bool is_as_created(Relation table, KeyType type)
-{
-    const FormData_pg_class *const form = table->rd_rel;
-    TupleDesc const descriptor = RelationGetDescr(table);
-    return form->relkind == RELKIND_RELATION && form->relam == HEAP_TABLE_AM_OID && !form->relispartition &&
-           !form->relhassubclass && !form->relrowsecurity && !table->trigdesc && !table->rd_rules &&
-           descriptor->natts == attributes && has_column(descriptor, attribute_id, type_oid(type)) &&
-           has_column(descriptor, attribute_state, JSONBOID) && has_column(descriptor, attribute_position, INT8OID) &&
-           has_column(descriptor, attribute_updated_at, TIMESTAMPTZOID);
-}
-
 // What the executor would do later than the row itself, or in another way.
 bool has_deferred_checks(const ResultRelInfo *target)
 {
@@ -67,15 +43,6 @@ bool has_deferred_checks(const ResultRelInfo *target)
             !target->ri_IndexRelationDescs[i]->rd_index->indimmediate)
             return true;
     return false;
-}
-
-// Bytes are compared, so a column of text that was given another collation is no key for them.
-bool is_key(Relation index, KeyType type)
-{
-    const FormData_pg_index *const form = index->rd_index;
-    return form->indisunique && form->indisvalid && form->indisready && form->indislive && !form->indcheckxmin &&
-           form->indnkeyatts == 1 && form->indkey.values[0] == attribute_id && index->rd_rel->relam == BTREE_AM_OID &&
-           !RelationGetIndexPredicate(index) && (type != KeyType::text || index->rd_indcollation[0] == C_COLLATION_OID);
 }
 
 void open_key(Table &table)
