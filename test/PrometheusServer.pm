@@ -113,7 +113,8 @@ sub value
     return @$samples == 1 ? $samples->[0]{value}[1] : undef;
 }
 
-# Waits until the one value of the expression is as the condition wants it. Returns it; otherwise the test fails and shows the last one.
+# Waits until the one value of the expression is as the condition wants it. Returns it; otherwise the test fails, shows the last one
+# and returns nothing.
 sub wait_value
 {
     my ($self, $expression, $condition, $what) = @_;
@@ -131,8 +132,9 @@ sub wait_value
         sleep 0.05;
     } while (time < $end);
     fail($what);
-    diag("$expression: " . ($value // 'none') . "\n" . JSON::PP->new->pretty->encode($self->get('targets')->{activeTargets}));
-    return $value;
+    diag("$expression: " . ($value // 'none'));
+    diag("$_->{health}: $_->{lastError}") foreach @{$self->get('targets')->{activeTargets}};
+    return undef;
 }
 
 sub wait_equal

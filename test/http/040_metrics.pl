@@ -64,7 +64,8 @@ checked_by_promtool('with a database');
 # --- Prometheus ---
 
 my $orders = '{query="orders"}';
-$prometheus->wait_equal('up', 1, 'Prometheus can read it');
+# Nothing else could be told then.
+$prometheus->wait_equal('up', 1, 'Prometheus can read it') // die 'Prometheus cannot read it';
 $prometheus->wait_equal('readmodel_up', 1, 'no label passes for a sample');
 $prometheus->wait_equal("readmodel_query_events_applied_total$orders", 100, 'the events are applied');
 is($prometheus->value("readmodel_query_rebuild_events_replayed_total$orders"), 100, 'by the rebuild');
