@@ -46,7 +46,8 @@ struct ServiceCounters
     std::uint64_t statements_waiting = 0;
     std::uint64_t position_waits = 0; // requests that wait now
 
-    void record(std::string_view route, std::string_view method, unsigned status, std::chrono::steady_clock::duration took);
+    void record(std::string_view route, std::string_view method, unsigned status,
+                std::chrono::steady_clock::duration took);
 };
 
 } // namespace http

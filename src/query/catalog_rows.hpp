@@ -37,7 +37,7 @@ struct GenerationRow
     std::optional<TimestampTz> rebuild_started_at;
     std::optional<TimestampTz> ready_at;
     std::optional<int64> events_replayed; // once it is live
-    bool own_uncommitted = false; // defined by the transaction that reads it: no worker can know of it
+    bool own_uncommitted = false;         // defined by the transaction that reads it: no worker can know of it
 
     // Otherwise only its definition hash is remembered.
     bool has_states() const { return phase != Phase::rejected && phase != Phase::dropped; }

@@ -181,16 +181,17 @@ void record_failure(int32 generation_id, const std::string &reason, const MaybeP
 {
     const CatalogScope scope;
     // Nothing is recorded for a generation that was dropped meanwhile. What retry() could clear gives way to what it must not.
-    const pg::Rows rows = pg::execute("INSERT INTO readmodel_catalog.failure (generation_id, reason, position, sqlstate, message)"
-                " SELECT generation_id, $2, $3, nullif($4, ''), nullif($5, '')"
-                "   FROM readmodel_catalog.generation WHERE generation_id = $1 FOR KEY SHARE"
-                " ON CONFLICT (generation_id) DO UPDATE SET reason = excluded.reason, position = excluded.position,"
-                "       sqlstate = excluded.sqlstate, message = excluded.message, failed_at = now()"
-                " WHERE excluded.reason IN ('source_rewound', 'late_event')"
-                "   AND failure.reason NOT IN ('source_rewound', 'late_event')"
-                // Of the lanes of a rebuild that is split the one that is behind may come to an earlier event.
-                "    OR excluded.reason = failure.reason AND excluded.position < failure.position",
-                pg::Args().integer(generation_id).text(reason).bigint(position).text(sqlstate).text(message));
+    const pg::Rows rows =
+        pg::execute("INSERT INTO readmodel_catalog.failure (generation_id, reason, position, sqlstate, message)"
+                    " SELECT generation_id, $2, $3, nullif($4, ''), nullif($5, '')"
+                    "   FROM readmodel_catalog.generation WHERE generation_id = $1 FOR KEY SHARE"
+                    " ON CONFLICT (generation_id) DO UPDATE SET reason = excluded.reason, position = excluded.position,"
+                    "       sqlstate = excluded.sqlstate, message = excluded.message, failed_at = now()"
+                    " WHERE excluded.reason IN ('source_rewound', 'late_event')"
+                    "   AND failure.reason NOT IN ('source_rewound', 'late_event')"
+                    // Of the lanes of a rebuild that is split the one that is behind may come to an earlier event.
+                    "    OR excluded.reason = failure.reason AND excluded.position < failure.position",
+                    pg::Args().integer(generation_id).text(reason).bigint(position).text(sqlstate).text(message));
     // What an operator stops has not failed by itself.
     if (rows.size() > 0 && reason != "operator")
         worker::announce_failure(generation_id);
