@@ -1,7 +1,7 @@
 # A standby answers reads with a status of its own, from the replicated rows alone: ready with nothing unread, rebuilding with an event
 # that is not applied yet, stale where a paused query may be read. What is counted in the primary's memory is not known there.
 #
-# Seen to fail when: readable_generation() asks shared memory on a standby, stale_answer() leaves out who is paused.
+# Seen to fail when: server_facts() takes the standby for a primary; is_held_still() says no of a paused query.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
