@@ -9,7 +9,7 @@ use Test::More;
 use HttpService;
 use ReadModelCluster;
 
-my $node = new_server('rebuild', 'readmodel.batch_size = 100', 'readmodel.rebuild_rate_limit = 1500');
+my $node = new_server('rebuild', 'readmodel.batch_size = 100', 'readmodel.rebuild_rate_limit = 1500', 'readmodel.flush_interval = 200ms');
 make_shop($node, 'postgres');
 append_orders($node, 'postgres', 4000);
 $node->safe_psql('postgres', q{
