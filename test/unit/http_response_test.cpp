@@ -5,6 +5,8 @@
 #include "http/response.hpp"
 #include "http/shared_read.hpp"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 using namespace http;
