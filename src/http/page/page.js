@@ -11,7 +11,7 @@ const byId = id => document.getElementById(id);
 const page = {
     connection: byId('connection'), summary: byId('summary'), notice: byId('notice'), token: byId('token'), tokenValue: byId('token-value'),
     tokenNote: byId('token-note'), tools: byId('tools'), chips: byId('chips'), filter: byId('filter'), empty: byId('empty'),
-    none: byId('none'), table: byId('query-table'), count: byId('queries-count'), sourcesCount: byId('sources-count'), announce: byId('announce'),
+    none: byId('none'), table: byId('query-table'), count: byId('queries-count'), sourcesCount: byId('sources-count'), announce: byId('announce'), keys: byId('keys'),
 };
 
 const queries = new QueryList(page.table);
@@ -37,9 +37,12 @@ function announceChanges(changes) {
 
 const words = {connecting: 'Connecting', live: 'Live', reconnecting: 'No connection', database: 'No database', locked: 'Token needed'};
 
+// In place of the sentence about the queries, since nothing is known of them now.
+const headlines = {reconnecting: 'The service does not answer.', database: 'The database does not answer.'};
+
 const causes = {
     connecting: 'The service is connecting to it.',
-    no_connection: 'The service cannot reach it and tries again by itself.',
+    no_connection: 'The service cannot use it and tries again by itself; its log says why.',
     busy: 'All connections of the service are in use.',
     timeout: 'It did not answer in time.',
     no_extension: 'It has no pg_readmodel, or another version: CREATE EXTENSION pg_readmodel.',
@@ -47,21 +50,22 @@ const causes = {
 };
 
 function noticeText() {
-    const stale = last ? ` What follows is from ${clock(new Date(last.at))}.` : '';
+    const stale = last ? ` What follows was so at ${clock(new Date(last.at))}.` : '';
     if (state.name === 'reconnecting')
-        return `The service does not answer; the page tries again by itself.${stale}`;
+        return `The page tries again by itself.${stale}`;
     if (state.name === 'database') {
         const [code] = (state.reason ?? '').split(':', 1);
-        return `${causes[code] ? 'The database does not answer. ' + causes[code] : `The database answers with an error: ${state.reason}.`}${stale}`;
+        return `${causes[code] ?? `It answers with an error: ${state.reason}.`}${stale}`;
     }
     return '';
 }
 
 function setState(name, since, reason) {
-    const changed = state.name !== name;
+    const before = state.name;
+    const changed = before !== name;
     if (changed || reason !== state.reason)
         state = {name, since: changed ? since ?? new Date() : state.since, reason};
-    if (changed && !(name === 'live' && last === null))
+    if (changed && before !== 'connecting')
         announce(`${words[name]}.`);
     drawState();
 }
@@ -79,16 +83,17 @@ function drawState() {
     show(page.notice, notice !== '');
     setText(page.notice, notice);
     document.body.classList.toggle('stale', notice !== '' && last !== null);
-    if (!last && notice)
-        setText(page.summary, `${words[state.name]}.`);
-    if (notice)
+    if (headlines[state.name]) {
+        setText(page.summary, headlines[state.name]);
         document.title = `${words[state.name]} – read models`;
+    }
 }
 
 function drawFrame() {
     const all = last.queries;
     show(page.empty, all.length === 0);
     show(page.tools, all.length > 0);
+    show(page.keys, all.length > 0);
     show(page.table, all.length > 0 && queries.shown > 0);
     show(page.none, all.length > 0 && queries.shown === 0);
     setText(page.count, queries.shown === all.length ? integer(all.length) : `${integer(queries.shown)} of ${integer(all.length)}`);

@@ -215,7 +215,7 @@ class Row {
         const left = query.status === 'rebuilding' && estimate !== null ? `${about(estimate)} left` : '';
         const there = part === 1 && query.status !== 'rebuilding';
         setText(this.progressText, there ? integer(query.position) : done);
-        setText(this.progressNote, there ? '' : left || (part === null ? 'no position yet' : `${integer(query.position)} of ${integer(query.headPosition)}`));
+        setText(this.progressNote, there ? '' : left || (part === null ? 'no position yet' : `at ${integer(query.position)}`));
         this.fill.style.transform = `scaleX(${part ?? 0})`;
         setAttribute(this.bar, 'aria-valuenow', part === null ? null : Math.floor(part * 100));
         setAttribute(this.bar, 'aria-valuetext', part === null ? 'not known'

@@ -1,0 +1,332 @@
+# The page, in a headless Chromium against a real service and a real server: what it shows of queries that are ready, being
+# rebuilt and failed, of a database that goes and comes back, and that it can be used by keyboard, by a screen reader, on a phone
+# and in the dark.
+#
+# Screenshots are written to tmp_check/screenshots, or to the directory that READMODEL_SCREENSHOTS names.
+#
+# Seen to fail when: a name is put in as HTML, rows are made anew on each update, the rows are not sorted again, a label is taken
+# away, a column has a fixed width on a phone, a colour is too light, the page loads something from elsewhere.
+use strict;
+use warnings;
+use utf8;
+use File::Path qw(make_path);
+use FindBin;
+use HTTP::Tiny;
+use JSON::PP;
+use lib "$FindBin::RealBin/..";
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Browser;
+use HttpService;
+use ReadModelCluster;
+
+plan skip_all => 'needs chromium and chromium-driver' unless Browser::available();
+binmode $_, ':encoding(UTF-8)' for Test::More->builder->output, Test::More->builder->failure_output;
+
+my $screenshots = $ENV{READMODEL_SCREENSHOTS} // "$PostgreSQL::Test::Utils::tmp_check/screenshots";
+make_path($screenshots);
+
+my $evil = q{<img src=x onerror="window.evil = 1">};
+my $node = new_server('page', "readmodel.batch_size = 100", "readmodel.rebuild_rate_limit = 1000");
+make_shop($node, 'postgres');
+$node->safe_psql('postgres', q{
+    CREATE ROLE web LOGIN;
+    SELECT readmodel.grant_reader('web')});
+my $service = HttpService->new($node, role => 'web');
+my $browser = Browser->new(timezone => 'Europe/Berlin');
+
+# --- what is asked of the page ---
+
+# The row of a query, and what stands in its cells.
+my $row_of = q{[...document.querySelectorAll('.queries tbody')].find(row => row.querySelector('.name').textContent === arguments[0])};
+
+sub cell
+{
+    my ($query, $class) = @_;
+    return $browser->value("($row_of)?.querySelector('.' + arguments[1])?.innerText.replace(/\\s+/g, ' ').trim()", $query, $class);
+}
+
+sub shows
+{
+    my ($query, $status, $what) = @_;
+    ok($browser->wait_for("($row_of)?.querySelector('.word').textContent === arguments[1]", $query, $status), $what)
+      or diag($browser->text('body'));
+    return;
+}
+
+sub shows_state
+{
+    my ($state, $what) = @_;
+    ok($browser->wait_for('document.getElementById("connection").dataset.state === arguments[0]', $state), $what)
+      or diag($browser->text('body'));
+    return;
+}
+
+sub order
+{
+    return join ' ', @{$browser->value(q{[...document.querySelectorAll('.queries tbody:not([hidden]) .name')].map(name => name.textContent)})};
+}
+
+# Waits until the page has had so many more samples.
+sub samples
+{
+    my ($count) = @_;
+    $browser->value(q{void (window.sampled = 0, window.sampling ??= new MutationObserver(() => ++window.sampled)
+        .observe(document.querySelector('.sources tbody'), {subtree: true, childList: true, characterData: true}))});
+    return;
+}
+
+# Text that is too pale for its background: WCAG 2.1, level AA, 4.5 or, where it is large, 3.
+my $pale = q{(() => {
+    const channels = text => (text.match(/[\d.]+/g) ?? []).map(Number);
+    const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const background = node => {
+        for (; node; node = node.parentElement) {
+            const colour = channels(getComputedStyle(node).backgroundColor);
+            if (colour.length === 3 || colour[3] === 1)
+                return colour;
+        }
+        return [255, 255, 255];
+    };
+    const faint = node => { for (; node; node = node.parentElement) if (getComputedStyle(node).opacity !== '1') return true; return false; };
+    const found = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let text; (text = walker.nextNode());) {
+        const node = text.parentElement;
+        if (!text.data.trim() || !node.checkVisibility() || node.closest('.unseen, .skip, script, noscript'))
+            continue;
+        const style = getComputedStyle(node);
+        const [a, b] = [luminance(channels(style.color)), luminance(background(node))].sort((x, y) => y - x);
+        const ratio = (a + 0.05) / (b + 0.05);
+        if (ratio < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5) || faint(node))
+            found.push(`${text.data.trim()} ${ratio.toFixed(1)}`);
+    }
+    return found;
+})()};
+
+# The page as it stands, in the light and in the dark, wide and on a phone.
+sub looks_right
+{
+    my ($name) = @_;
+    foreach my $scheme ('light', 'dark')
+    {
+        $browser->media('color-scheme' => $scheme, 'reduced-motion' => 'reduce');
+        is_deeply($browser->value($pale), [], "$name, $scheme: no text is too pale");
+        $browser->screenshot("$screenshots/$name-$scheme.png");
+    }
+    $browser->media('color-scheme' => 'light', 'reduced-motion' => 'reduce');
+    foreach my $width (320, 768, 1024)
+    {
+        $browser->viewport($width, 700);
+        cmp_ok($browser->value('document.documentElement.scrollWidth'), '<=', $width, "$name: $width pixels are wide enough");
+        $browser->screenshot("$screenshots/$name-phone.png") if $width == 320;
+    }
+    is_deeply($browser->value(q{[...document.querySelectorAll('.queries tbody:not([hidden]) .main > *')].filter(cell => cell.scrollWidth > cell.clientWidth + 1)
+        .map(cell => cell.innerText)}), [], "$name: no cell is too narrow for what it holds");
+    $browser->viewport(1280, 800);
+    return;
+}
+
+# Nothing came from elsewhere, nothing complained.
+sub nothing_amiss
+{
+    my ($what) = @_;
+    my $origin = $service->url;
+    is_deeply([grep { !/^\Q$origin\E/ && !/^(?:data|chrome):/ } $browser->requests], [], "$what: all requests went to the service");
+    is_deeply([$browser->console], [], "$what: the console is empty");
+    is_deeply($browser->value('window.violations ?? []'), [], "$what: the content security policy was not violated");
+    return;
+}
+
+# --- nothing there yet ---
+
+$browser->go($service->url . '/');
+shows_state('live', 'the page connects');
+ok($browser->wait_for(q{!document.getElementById('empty').hidden}), 'without queries it says what to do');
+like($browser->text('#empty'), qr/readmodel\.define_query.*readmodel\.grant_reader/s, '.. in SQL');
+is($browser->text('#summary'), 'There are no queries to show.', '.. and says so on top');
+ok($browser->wait_for(q{document.querySelector('.sources .name')?.textContent === 'shop'}), 'the source is there already');
+looks_right('empty');
+
+# --- ready ---
+
+append_orders($node, 'postgres', 2000);
+$node->safe_psql('postgres', qq{
+    SELECT readmodel.define_query('orders', 'shop', spec => '{"key": "\$event.stream", "on": {"OrderPlaced": {"add": {"orders": 1}}}}');
+    SELECT readmodel.define_query(\$\$$evil\$\$, 'shop', spec => '{"key": "all", "on": {"OrderPlaced": {"add": {"orders": 1}}}}')});
+shows('orders', 'ready', 'a query comes up by itself, and is ready');
+shows($evil, 'ready', 'a name that looks like HTML is shown as it is');
+is($browser->value('document.querySelectorAll("img").length + (window.evil ?? 0)'), 0, '.. and is no HTML');
+ok($browser->wait_for(q{document.getElementById('summary').textContent === 'All 2 queries are ready.'}), 'the sentence on top says so');
+like(cell('orders', 'c-progress'), qr/^2\x{202f}000$/, 'its position, with thin separators');
+is(cell('orders', 'c-lag'), '0', 'its lag');
+is(cell('orders', 'c-instances'), '20', 'its instances');
+is(cell('orders', 'c-letters'), '0', 'its dead letters');
+my $hash = $node->safe_psql('postgres', q{SELECT left(definition_hash, 8) FROM readmodel.status() WHERE name = 'orders'});
+is(cell('orders', 'c-generation'), "1 $hash", 'its generation and as much of the hash as tells definitions apart');
+like($browser->text('.sources tbody'), qr/shop.*2\x{202f}000.*2\x{202f}000/s, 'the source with its settled position and head');
+is($browser->value('document.title'), '2 of 2 ready – read models', 'the title of the tab');
+nothing_amiss('ready');
+
+# --- by keyboard, while samples come in ---
+
+$browser->value(q{void (document.querySelectorAll('.queries tbody .toggle').forEach(button => { button.marked = true; }), document.activeElement.blur())});
+$browser->press('Tab');
+is($browser->value('document.activeElement.className'), 'skip', 'the first stop is the link to the queries');
+$browser->press('Enter', '/');
+is($browser->value('document.activeElement.id'), 'filter', '"/" goes to the filter');
+$browser->type('img');
+is(order(), $evil, 'the filter leaves what contains it');
+is($browser->text('#queries-count'), '1 of 2', '.. and says how many these are');
+$browser->type('zzz');
+ok($browser->value(q{!document.getElementById('none').hidden}), 'where nothing is left that is said');
+$browser->press('Escape');
+is(order(), "$evil orders", 'Escape shows all again');
+$browser->value(q{void document.querySelector('.toggle').focus()});
+$browser->press('ArrowDown');
+is($browser->value('document.activeElement.innerText.trim()'), 'orders', 'the arrow goes to the next query');
+like($browser->value('getComputedStyle(document.activeElement).outlineStyle'), qr/solid/, 'the focus can be seen');
+$browser->press('Enter');
+is($browser->value('document.activeElement.getAttribute("aria-expanded")'), 'true', 'Enter opens the details');
+like($browser->value("($row_of).querySelector('.more').innerText", 'orders'), qr/Events applied\s+2\x{202f}000/, '.. which say more');
+samples();
+append_orders($node, 'postgres', 500);
+ok($browser->wait_for("($row_of).querySelector('.progress-text').textContent === arguments[1]", 'orders', "2\x{202f}500"), 'numbers are kept up to date');
+ok($browser->wait_for('window.sampled > 2'), 'samples go on');
+ok($browser->value('document.activeElement.marked && document.activeElement.getAttribute("aria-expanded") === "true"'),
+    '.. in the same nodes: the focus is where it was, the details are open');
+looks_right('ready');
+
+# --- what a screen reader gets ---
+
+my @tree = $browser->accessibility_tree;
+sub nodes { my ($role) = @_; return grep { $_->[0] eq $role } @tree }
+is_deeply([sort map { $_->[1] } nodes('table')], ['Queries 2', 'Sources 1'], 'two tables, with names');
+is_deeply([grep { $_->[1] eq '' } map { nodes($_) } qw(button searchbox link textbox image progressbar heading columnheader rowheader)], [],
+    'everything that can be used or has to be told has a name');
+is(scalar(nodes('progressbar')), 2, 'a progress bar a query');
+my ($progress) = grep { $_->[1] eq 'Progress of orders' } nodes('progressbar');
+ok($progress && $progress->[3] == 100, '.. with its value');
+like($browser->value("($row_of).querySelector('[role=progressbar]').ariaValueText", 'orders'), qr/^100\x{202f}%, position 2\x{202f}500 of 2\x{202f}500$/, '.. and what it means');
+ok((grep { $_->[1] =~ /^Lag over the last five minutes: / } nodes('image')), 'graphs are told in words');
+is(scalar(nodes('heading')), 3, 'headings');
+is($browser->value('document.getElementById("announce").ariaLive'), 'polite', 'changes are announced politely');
+is($browser->value('[...document.querySelectorAll("[aria-live]")].length'), 1, '.. and nothing else is');
+
+# --- rebuilding ---
+
+$browser->value(q{void (window.announced = [], new MutationObserver(() => announced.push(document.getElementById('announce').textContent))
+    .observe(document.getElementById('announce'), {childList: true, characterData: true, subtree: true}))});
+append_orders($node, 'postgres', 60_000);
+$node->safe_psql('postgres', q{SELECT readmodel.define_query('revenue', 'shop',
+    spec => '{"key": "$event.stream", "on": {"OrderPlaced": {"add": {"total": "$.amount"}}}}')});
+shows('revenue', 'rebuilding', 'a query that is being rebuilt');
+ok($browser->wait_for("/^\\d+\\x{202f}%\$/.test(($row_of).querySelector('.progress-text').textContent)", 'revenue'), '.. how far it is');
+my $before = $browser->value("Number(($row_of).querySelector('[role=progressbar]').ariaValueNow)", 'revenue');
+ok($browser->wait_for("Number(($row_of).querySelector('[role=progressbar]').ariaValueNow) > arguments[1]", 'revenue', $before), '.. that it goes on');
+ok($browser->wait_for("/^about \\d+\\x{202f}(s|min) left\$/.test(($row_of).querySelector('.progress-note').textContent)", 'revenue'), '.. how long it will take');
+ok($browser->wait_for("Number(($row_of).querySelector('.c-rate').innerText.replace(/\\D/g, '')) > 0", 'revenue'), '.. how fast it is');
+like($browser->text('#summary'), qr/^2 of 3 queries are ready; "revenue" is rebuilding, \d+\x{202f}%, about \d+\x{202f}(s|min) left\.$/, 'the sentence on top');
+ok($browser->wait_for(q{document.querySelector('.queries .name').textContent === 'revenue'}), 'what is not ready comes first');
+ok($browser->wait_for("($row_of).querySelectorAll('.graph .area')[0].getAttribute('d').length > 40", 'revenue'), 'the graph is drawn');
+looks_right('rebuilding');
+nothing_amiss('rebuilding');
+
+$browser->value(q{void document.querySelector('.queries .toggle').focus()});
+$node->append_conf('postgresql.conf', 'readmodel.rebuild_rate_limit = 0');
+$node->reload;
+shows('revenue', 'ready', 'it becomes ready');
+ok($browser->wait_for('announced.includes(arguments[0])', '"revenue" is ready'), '.. which is announced');
+is($browser->value('document.activeElement.innerText.trim()'), 'revenue', 'the focus stays on it');
+ok($browser->wait_for(q{[...document.querySelectorAll('.queries .name')].at(-1).textContent === 'revenue'}), 'it goes to its place when nobody steps through the list');
+is($browser->value('document.activeElement.innerText.trim()'), 'revenue', '.. with the focus');
+
+# --- failed ---
+
+$node->safe_psql('postgres', q{
+    CREATE FUNCTION public.shipped(state jsonb, event jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+    BEGIN
+        IF event ->> 'type' = 'Broken' THEN RAISE EXCEPTION 'the secret is %', event #>> '{data,secret}' USING ERRCODE = 'XX123'; END IF;
+        RETURN coalesce(state, '{"shipped": 0}');
+    END $$;
+    SELECT readmodel.define_query('shipments', 'shop', 'public.shipped(jsonb, jsonb)', key => 'stream', event_types => '{Shipped,Broken}');
+    INSERT INTO public.events (stream_id, type, data) VALUES ('x', 'Shipped', '{}'), ('x', 'Broken', '{"secret": "rosebud"}')});
+my $position = $node->safe_psql('postgres', q{SELECT position FROM public.events WHERE type = 'Broken'});
+shows('shipments', 'failed', 'a query that has failed');
+is(cell('shipments', 'reason'), "updater_error: SQLSTATE XX123 at position $position", '.. why, and where');
+ok($browser->wait_for(q{document.querySelector('.queries .name').textContent === 'shipments'}), '.. comes first');
+like($browser->text('#summary'), qr/^3 of 4 queries are ready; "shipments" has failed\.$/, 'the sentence on top');
+like($browser->value('document.title'), qr/^1 failed, 3 of 4 ready/, 'the title of the tab');
+$browser->value("void ($row_of).querySelector('.toggle').click()", 'shipments');
+like($browser->value("($row_of).querySelector('.more').innerText", 'shipments'),
+    qr/SELECT error_message FROM readmodel\.status\(\) WHERE name = 'shipments';\s+SELECT readmodel\.retry\('shipments'\);/, '.. and what to do, in SQL');
+unlike($browser->value('document.documentElement.outerHTML'), qr/rosebud/, 'the message, which quotes data, is for SQL alone');
+looks_right('failed');
+
+# --- a hundred ---
+
+$node->safe_psql('postgres', q{
+    SELECT readmodel.define_query('query ' || i, 'shop', spec => '{"key": "all", "on": {"OrderPlaced": {"add": {"orders": 1}}}}')
+    FROM generate_series(1, 96) i});
+ok($browser->wait_for(q{document.querySelectorAll('.queries tbody[data-status=ready]').length === 99}), 'a hundred queries') or diag($browser->text('#summary'));
+like(order(), qr/query 9 query 10 query 11 /, '.. in an order that people expect');
+$browser->value(q{void (document.getElementById('filter').focus(), document.getElementById('filter').value = '')});
+$browser->type('query 9');
+is($browser->text('#queries-count'), '7 of 100', 'the filter finds its way');
+$browser->press('Escape');
+$browser->value(q{void document.querySelector('.chip[data-status=failed]').click()});
+is(order(), 'shipments', 'only what has failed');
+$browser->value(q{void document.querySelector('.chip[data-status=failed]').click()});
+looks_right('hundred');
+nothing_amiss('failed');
+
+# --- no database, and back ---
+
+$node->stop('fast');
+shows_state('database', 'the database is stopped');
+is($browser->text('#summary'), 'The database does not answer.', 'the sentence on top no longer speaks of queries');
+like($browser->text('#notice'), qr/What follows was so at \d\d:\d\d:\d\d\./, '.. and what is shown is dated');
+is($browser->value(q{document.querySelectorAll('.queries tbody').length}), 100, '.. but still there');
+ok($browser->wait_for('announced.includes(arguments[0])', 'No database.'), '.. which is announced');
+looks_right('no-database');
+$browser->go($service->url . '/');
+shows_state('database', 'a page that is opened now says so too');
+nothing_amiss('no database');
+$node->start;
+shows_state('live', 'it comes back by itself');
+ok($browser->wait_for(q{document.querySelectorAll('.queries tbody[data-status=ready]').length === 99}), '.. with everything');
+
+# --- no service, and back ---
+
+my $port = $service->port;
+$service->stop;
+shows_state('reconnecting', 'the service is stopped');
+$service = HttpService->new($node, role => 'web', port => $port);
+shows_state('live', 'the page finds it again');
+$browser->console; # that it was away stands there
+
+# --- with a token ---
+
+my $guarded = HttpService->new($node, role => 'web', token => 'sesame open');
+$browser->go($guarded->url . '/');
+shows_state('locked', 'a service that asks for a token');
+is($browser->value('document.activeElement.id'), 'token-value', '.. the page asks for it');
+looks_right('token');
+$browser->type('mellon');
+$browser->press('Enter');
+ok($browser->wait_for(q{document.getElementById('token-note').textContent === 'That token was not accepted.'}), 'a wrong one is refused');
+$browser->type('sesame open');
+$browser->press('Enter');
+shows_state('live', 'the right one is not');
+ok($browser->value(q{document.getElementById('token').hidden}), '.. and the form is gone');
+$browser->go($guarded->url . '/');
+shows_state('live', 'it is kept for the tab');
+is_deeply([grep { /sesame|mellon/ } $browser->requests], [], 'it stands in no address');
+is_deeply([grep { !/ 401 / } $browser->console], [], 'only the refusals stand in the console');
+
+$browser->quit;
+$guarded->stop;
+$service->stop;
+$node->stop;
+done_testing();
