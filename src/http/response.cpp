@@ -32,7 +32,7 @@ void write_head(std::string &out, const Response &response, bool http_1_0, std::
     append_number(out, response.status);
     out.append(" ").append(reason_phrase(response.status)).append("\r\n");
     append_header(out, "Date", date);
-    append_header(out, "Cache-Control", "no-store");
+    append_header(out, "Cache-Control", response.cache);
     append_header(out, "X-Content-Type-Options", "nosniff");
     for (const auto &[name, value] : response.headers)
         append_header(out, name, value);

@@ -20,6 +20,7 @@ struct Response
 {
     unsigned status = 200;
     std::string_view type = content_type::json; // of static duration
+    std::string_view cache = "no-store";         // Cache-Control, of static duration
     std::string body;
     std::vector<std::pair<std::string_view, std::string>>
         headers; // names of static duration, values without line breaks

@@ -71,6 +71,8 @@ Service::Service(Options chosen)
     add_ready_routes(*this);
     add_query_routes(*this);
     add_metrics_routes(*this);
+    add_page_routes(*this);
+    add_page_feed_routes(*this);
 }
 
 Service::~Service() = default;

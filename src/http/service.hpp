@@ -51,5 +51,7 @@ void add_health_routes(Service &service);
 void add_ready_routes(Service &service);
 void add_query_routes(Service &service);
 void add_metrics_routes(Service &service);
+void add_page_routes(Service &service);
+void add_page_feed_routes(Service &service);
 
 } // namespace http

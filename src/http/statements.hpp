@@ -47,7 +47,26 @@ inline constexpr Statement metrics = {
     "coalesce(extract(epoch FROM blocked_for), 0)::double precision, events_read, lock_lookups "
     "FROM readmodel.source_status()"};
 
-inline constexpr std::array all = {readiness_report, read_state, read_states, metrics};
+// For the page, a row for each query. The reason is the report's, which never has the text of a message.
+inline constexpr Statement page_queries = {
+    "page_queries",
+    "SELECT name, r.status, r.reason, r.served, s.generation, s.definition_hash, s.serving_generation, "
+    "s.serving_status, "
+    "s.\"position\", s.settled_position, s.head_position, s.lag, s.lag_seconds, s.events_applied, s.events_per_second, "
+    "s.estimated_seconds_remaining, to_json(s.rebuild_started_at) AS rebuild_started_at, "
+    "to_json(s.rebuild_finished_at) AS rebuild_finished_at, s.instances, s.bytes, s.worker_pid, s.error_sqlstate, "
+    "s.error_position, c.dead_letters, c.failures "
+    "FROM readmodel.status() s JOIN readmodel.readiness_report() r USING (name) "
+    "LEFT JOIN readmodel.query_counters() c USING (name)"};
+
+// .. and a row for each source.
+inline constexpr Statement page_sources = {
+    "page_sources", "SELECT name, events::text AS events, settled_position, head_position, pending_hole, "
+                    "to_json(blocked_by) AS blocked_by, "
+                    "extract(epoch FROM blocked_for)::float8 AS blocked_for, batches, lock_lookups, events_read "
+                    "FROM readmodel.source_status()"};
+
+inline constexpr std::array all = {readiness_report, read_state, read_states, metrics, page_queries, page_sources};
 
 } // namespace statements
 

@@ -17,11 +17,10 @@ use lib "$FindBin::RealBin/..";
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Browser;
-use HttpService;
+use PageService;
 use ReadModelCluster;
 
 plan skip_all => 'needs chromium and chromium-driver' unless Browser::available();
-binmode $_, ':encoding(UTF-8)' for Test::More->builder->output, Test::More->builder->failure_output;
 
 my $screenshots = $ENV{READMODEL_SCREENSHOTS} // "$PostgreSQL::Test::Utils::tmp_check/screenshots";
 make_path($screenshots);
@@ -32,7 +31,7 @@ make_shop($node, 'postgres');
 $node->safe_psql('postgres', q{
     CREATE ROLE web LOGIN;
     SELECT readmodel.grant_reader('web')});
-my $service = HttpService->new($node, role => 'web');
+my $service = PageService->new($node, role => 'web');
 my $browser = Browser->new(timezone => 'Europe/Berlin');
 
 # --- what is asked of the page ---
@@ -43,7 +42,7 @@ my $row_of = q{[...document.querySelectorAll('.queries tbody')].find(row => row.
 sub cell
 {
     my ($query, $class) = @_;
-    return $browser->value("($row_of)?.querySelector('.' + arguments[1])?.innerText.replace(/\\s+/g, ' ').trim()", $query, $class);
+    return $browser->value("($row_of)?.querySelector('.' + arguments[1])?.innerText.replace(/[ \\n\\t]+/g, ' ').trim()", $query, $class);
 }
 
 sub shows
@@ -72,7 +71,8 @@ sub samples
 {
     my ($count) = @_;
     $browser->value(q{void (window.sampled = 0, window.sampling ??= new MutationObserver(() => ++window.sampled)
-        .observe(document.querySelector('.sources tbody'), {subtree: true, childList: true, characterData: true}))});
+        .observe(document.getElementById('connection'), {attributeFilter: ['data-at']}))});
+    ok($browser->wait_for('window.sampled >= arguments[0]', $count), 'samples go on');
     return;
 }
 
@@ -109,6 +109,7 @@ my $pale = q{(() => {
 sub looks_right
 {
     my ($name) = @_;
+    $browser->value('void scrollTo(0, 0)');
     foreach my $scheme ('light', 'dark')
     {
         $browser->media('color-scheme' => $scheme, 'reduced-motion' => 'reduce');
@@ -190,13 +191,15 @@ like($browser->value('getComputedStyle(document.activeElement).outlineStyle'), q
 $browser->press('Enter');
 is($browser->value('document.activeElement.getAttribute("aria-expanded")'), 'true', 'Enter opens the details');
 like($browser->value("($row_of).querySelector('.more').innerText", 'orders'), qr/Events applied\s+2\x{202f}000/, '.. which say more');
-samples();
 append_orders($node, 'postgres', 500);
 ok($browser->wait_for("($row_of).querySelector('.progress-text').textContent === arguments[1]", 'orders', "2\x{202f}500"), 'numbers are kept up to date');
-ok($browser->wait_for('window.sampled > 2'), 'samples go on');
+samples(3);
 ok($browser->value('document.activeElement.marked && document.activeElement.getAttribute("aria-expanded") === "true"'),
     '.. in the same nodes: the focus is where it was, the details are open');
 looks_right('ready');
+
+$browser->press('Enter');
+is($browser->value('document.activeElement.getAttribute("aria-expanded")'), 'false', 'Enter closes them again');
 
 # --- what a screen reader gets ---
 
@@ -222,10 +225,10 @@ append_orders($node, 'postgres', 60_000);
 $node->safe_psql('postgres', q{SELECT readmodel.define_query('revenue', 'shop',
     spec => '{"key": "$event.stream", "on": {"OrderPlaced": {"add": {"total": "$.amount"}}}}')});
 shows('revenue', 'rebuilding', 'a query that is being rebuilt');
-ok($browser->wait_for("/^\\d+\\x{202f}%\$/.test(($row_of).querySelector('.progress-text').textContent)", 'revenue'), '.. how far it is');
+ok($browser->wait_for("/^\\d+\\u202f%\$/.test(($row_of).querySelector('.progress-text').textContent)", 'revenue'), '.. how far it is');
 my $before = $browser->value("Number(($row_of).querySelector('[role=progressbar]').ariaValueNow)", 'revenue');
 ok($browser->wait_for("Number(($row_of).querySelector('[role=progressbar]').ariaValueNow) > arguments[1]", 'revenue', $before), '.. that it goes on');
-ok($browser->wait_for("/^about \\d+\\x{202f}(s|min) left\$/.test(($row_of).querySelector('.progress-note').textContent)", 'revenue'), '.. how long it will take');
+ok($browser->wait_for("/^about \\d+\\u202f(s|min) left\$/.test(($row_of).querySelector('.progress-note').textContent)", 'revenue'), '.. how long it will take');
 ok($browser->wait_for("Number(($row_of).querySelector('.c-rate').innerText.replace(/\\D/g, '')) > 0", 'revenue'), '.. how fast it is');
 like($browser->text('#summary'), qr/^2 of 3 queries are ready; "revenue" is rebuilding, \d+\x{202f}%, about \d+\x{202f}(s|min) left\.$/, 'the sentence on top');
 ok($browser->wait_for(q{document.querySelector('.queries .name').textContent === 'revenue'}), 'what is not ready comes first');
@@ -264,6 +267,8 @@ like($browser->value("($row_of).querySelector('.more').innerText", 'shipments'),
 unlike($browser->value('document.documentElement.outerHTML'), qr/rosebud/, 'the message, which quotes data, is for SQL alone');
 looks_right('failed');
 
+$browser->value("void ($row_of).querySelector('.toggle').click()", 'shipments');
+
 # --- a hundred ---
 
 $node->safe_psql('postgres', q{
@@ -272,8 +277,8 @@ $node->safe_psql('postgres', q{
 ok($browser->wait_for(q{document.querySelectorAll('.queries tbody[data-status=ready]').length === 99}), 'a hundred queries') or diag($browser->text('#summary'));
 like(order(), qr/query 9 query 10 query 11 /, '.. in an order that people expect');
 $browser->value(q{void (document.getElementById('filter').focus(), document.getElementById('filter').value = '')});
-$browser->type('query 9');
-is($browser->text('#queries-count'), '7 of 100', 'the filter finds its way');
+$browser->type('query 95');
+is($browser->text('#queries-count'), '1 of 100', 'the filter finds its way');
 $browser->press('Escape');
 $browser->value(q{void document.querySelector('.chip[data-status=failed]').click()});
 is(order(), 'shipments', 'only what has failed');
@@ -302,13 +307,13 @@ ok($browser->wait_for(q{document.querySelectorAll('.queries tbody[data-status=re
 my $port = $service->port;
 $service->stop;
 shows_state('reconnecting', 'the service is stopped');
-$service = HttpService->new($node, role => 'web', port => $port);
+$service = PageService->new($node, role => 'web', port => $port);
 shows_state('live', 'the page finds it again');
 $browser->console; # that it was away stands there
 
 # --- with a token ---
 
-my $guarded = HttpService->new($node, role => 'web', token => 'sesame open');
+my $guarded = PageService->new($node, role => 'web', token => 'sesame-open');
 $browser->go($guarded->url . '/');
 shows_state('locked', 'a service that asks for a token');
 is($browser->value('document.activeElement.id'), 'token-value', '.. the page asks for it');
@@ -316,7 +321,7 @@ looks_right('token');
 $browser->type('mellon');
 $browser->press('Enter');
 ok($browser->wait_for(q{document.getElementById('token-note').textContent === 'That token was not accepted.'}), 'a wrong one is refused');
-$browser->type('sesame open');
+$browser->type('sesame-open');
 $browser->press('Enter');
 shows_state('live', 'the right one is not');
 ok($browser->value(q{document.getElementById('token').hidden}), '.. and the form is gone');

@@ -41,11 +41,11 @@ const words = {connecting: 'Connecting', live: 'Live', reconnecting: 'No connect
 const headlines = {reconnecting: 'The service does not answer.', database: 'The database does not answer.'};
 
 const causes = {
-    connecting: 'The service is connecting to it.',
-    no_connection: 'The service cannot use it and tries again by itself; its log says why.',
-    busy: 'All connections of the service are in use.',
-    timeout: 'It did not answer in time.',
-    no_extension: 'It has no pg_readmodel, or another version: CREATE EXTENSION pg_readmodel.',
+    connecting: 'The service is connecting to the database.',
+    no_connection: 'The service cannot use the database and tries again by itself; its log says why.',
+    busy: 'All connections of the service to the database are in use.',
+    timeout: 'The database did not answer in time.',
+    no_extension: 'The database has no pg_readmodel, or another version: CREATE EXTENSION pg_readmodel.',
     permission: 'The service\'s role lacks a right.',
 };
 
@@ -55,7 +55,7 @@ function noticeText() {
         return `The page tries again by itself.${stale}`;
     if (state.name === 'database') {
         const [code] = (state.reason ?? '').split(':', 1);
-        return `${causes[code] ?? `It answers with an error: ${state.reason}.`}${stale}`;
+        return `${causes[code] ?? `The database answers with an error: ${state.reason}.`}${stale}`;
     }
     return '';
 }
@@ -121,6 +121,7 @@ function onSample(sample) {
     drawFrame();
     show(page.token, false);
     setState('live');
+    setAttribute(page.connection, 'data-at', sample.at);
     announceChanges(changes);
 }
 

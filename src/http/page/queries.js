@@ -68,10 +68,10 @@ class Details {
         this.sql = element('pre', {tabindex: '0', 'aria-label': 'SQL'}, this.code);
         this.node = element('div', {class: 'details-body'},
             element('div', {class: 'next'}, this.advice, this.sql),
+            this.facts.node,
             element('figure', {class: 'figure'},
                 element('figcaption', {}, 'Lag in events ', this.highest), this.graph.node,
-                element('div', {class: 'axis', 'aria-hidden': 'true'}, element('span', {}, '5 minutes ago'), element('span', {}, 'now'))),
-            this.facts.node);
+                element('div', {class: 'axis', 'aria-hidden': 'true'}, element('span', {}, '5 minutes ago'), element('span', {}, 'now'))));
     }
 
     update(query, history, now) {
@@ -91,6 +91,7 @@ class Details {
             query.errorPosition !== null && query.errorPosition !== undefined ? `at position ${integer(query.errorPosition)}` : '']
             .filter(Boolean).join(' ');
         facts.set('Last error', error || null);
+        facts.wide('Last error');
         facts.set('Position', integer(query.position));
         facts.set('Settled position', integer(query.settledPosition));
         facts.set('Head of the source', integer(query.headPosition));
