@@ -33,6 +33,7 @@ sub new
     return $self;
 }
 
+sub pid { my ($self) = @_; return $self->{process}{KIDS}[0]{PID} }
 sub port { my ($self) = @_; return $self->{port} }
 sub url { my ($self) = @_; return "http://127.0.0.1:$self->{port}" }
 

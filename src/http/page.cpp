@@ -1,5 +1,6 @@
 #include "http/page.hpp"
 
+#include "http/etag.hpp"
 #include "http/service.hpp"
 
 namespace http
@@ -14,12 +15,6 @@ constexpr const char *content_security_policy =
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'";
 
-// As If-None-Match says it: a list of tags, perhaps weak ones, or all of them.
-bool names(std::string_view if_none_match, std::string_view etag)
-{
-    return if_none_match == "*" || if_none_match.find(etag) != std::string_view::npos;
-}
-
 void answer(const ExchangePtr &exchange, const PageFile &file)
 {
     Response response;
@@ -30,7 +25,7 @@ void answer(const ExchangePtr &exchange, const PageFile &file)
     response.header("Referrer-Policy", "no-referrer");
     response.header("Cross-Origin-Opener-Policy", "same-origin");
     response.header("Cross-Origin-Resource-Policy", "same-origin");
-    if (names(exchange->request().if_none_match, file.etag))
+    if (matches(exchange->request().if_none_match, file.etag))
         response.status = 304;
     else
         response.body = file.content;
