@@ -11,9 +11,9 @@ namespace
 
 // The page runs its own files and talks to its own service, and nothing else. What it shows is text from a database: if a name
 // ever became markup, this would still keep it from doing anything.
-constexpr const char *content_security_policy =
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'";
+constexpr const char *content_security_policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src "
+                                                "'self'; img-src 'self' data:; base-uri 'none'; "
+                                                "form-action 'none'; frame-ancestors 'none'";
 
 void answer(const ExchangePtr &exchange, const PageFile &file)
 {

@@ -18,8 +18,8 @@ namespace
 using namespace std::chrono_literals;
 
 constexpr auto interval = 1s;
-constexpr auto fresh = 900ms;         // a page that is opened this soon after a sample gets that one
-constexpr auto silence = 5s;          // then a line that means nothing is sent, so that a page can tell a dead service
+constexpr auto fresh = 900ms; // a page that is opened this soon after a sample gets that one
+constexpr auto silence = 5s;  // then a line that means nothing is sent, so that a page can tell a dead service
 constexpr size_t most_pages = 100;
 constexpr int64_t history_ms = 300'000;
 
@@ -66,8 +66,10 @@ std::string fault_of(const ReadResult &result)
 
 } // namespace
 
-PageFeed::PageFeed(boost::asio::io_context &context, Database &database) :
-    database(database), timer(context), history(history_ms)
+PageFeed::PageFeed(boost::asio::io_context &context, Database &database)
+    : database(database),
+      timer(context),
+      history(history_ms)
 {
 }
 
@@ -132,9 +134,11 @@ void PageFeed::read_sample()
     sampled = Clock::now();
     const auto sample = std::make_shared<Sample>();
     sample->began = sampled;
-    database.read(statements::page_queries, {}, [self = shared_from_this(), sample](const ReadResult &result)
+    database.read(statements::page_queries, {},
+                  [self = shared_from_this(), sample](const ReadResult &result)
                   { self->took_queries(sample, result); });
-    database.read(statements::page_sources, {}, [self = shared_from_this(), sample](const ReadResult &result)
+    database.read(statements::page_sources, {},
+                  [self = shared_from_this(), sample](const ReadResult &result)
                   { self->took_sources(sample, result); });
 }
 

@@ -63,11 +63,11 @@ private:
     std::list<PagePtr> pages;
     LagHistory history;
 
-    std::string current;        // the members of the last message, without braces
-    bool has_rows = false;      // it has queries and sources
+    std::string current;   // the members of the last message, without braces
+    bool has_rows = false; // it has queries and sources
     std::optional<int64_t> down_since_ms;
-    Clock::time_point sampled;  // when the last sample was begun
-    Clock::time_point spoke;    // when the pages heard something last
+    Clock::time_point sampled; // when the last sample was begun
+    Clock::time_point spoke;   // when the pages heard something last
     bool ticking = false, reading = false;
 };
 

@@ -190,7 +190,7 @@ is($browser->value('document.activeElement.innerText.trim()'), 'orders', 'the ar
 like($browser->value('getComputedStyle(document.activeElement).outlineStyle'), qr/solid/, 'the focus can be seen');
 $browser->press('Enter');
 is($browser->value('document.activeElement.getAttribute("aria-expanded")'), 'true', 'Enter opens the details');
-like($browser->value("($row_of).querySelector('.more').innerText", 'orders'), qr/Events applied\s+2\x{202f}000/, '.. which say more');
+like($browser->value("($row_of).querySelector('.more').innerText", 'orders'), qr/Events applied\s+2\x{202f}000.*Reads\s+answered\n/s, '.. which say more');
 append_orders($node, 'postgres', 500);
 ok($browser->wait_for("($row_of).querySelector('.progress-text').textContent === arguments[1]", 'orders', "2\x{202f}500"), 'numbers are kept up to date');
 samples(3);

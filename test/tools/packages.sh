@@ -1,12 +1,13 @@
 #!/bin/bash
 # packages.sh GROUP..: installs the Debian packages of these groups that are missing, and does nothing if none is.
-# Groups: build, http, test, http-test, long, bench, micro, lint. Needs root or sudo only when something is missing.
+# Groups: build, http, test, http-test (Prometheus, and a browser for the page), long, bench, micro, lint. Needs root or sudo only
+# when something is missing.
 set -euo pipefail
 
 build=(make g++ postgresql-15 postgresql-server-dev-15 nlohmann-json3-dev libboost-dev)
 http=(make g++ cmake pkg-config nlohmann-json3-dev libboost-dev libboost-program-options-dev libpq-dev libsystemd-dev)
 test=(cmake clang libgtest-dev nlohmann-json3-dev libipc-run-perl libdbd-pg-perl perl spin gcc)
-http_test=(prometheus)
+http_test=(prometheus chromium chromium-driver fonts-inter fonts-dejavu-core)
 long=(valgrind libc6-dbg)
 bench=(gnuplot-nox perl)
 micro=(cmake libbenchmark-dev)

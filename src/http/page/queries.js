@@ -57,6 +57,13 @@ function timeTitle(text) {
     return text ? exactTime(new Date(text)) : null;
 }
 
+// How a read of the query is answered now.
+function readsOf(query) {
+    if (query.served === 'stale')
+        return `answered as stale, by generation ${query.servingGeneration}`;
+    return query.served === 'ready' ? 'answered' : 'refused';
+}
+
 // What a row shows when it is open. Made when it is opened first.
 class Details {
     constructor() {
@@ -109,6 +116,7 @@ class Details {
         facts.set('Ready since', timeText(query.rebuildFinishedAt), timeTitle(query.rebuildFinishedAt));
         facts.set('Generation', integer(query.generation));
         facts.set('Serving generation', `${integer(query.servingGeneration)}${query.servingStatus ? `, ${query.servingStatus}` : ''}`);
+        facts.set('Reads', readsOf(query));
         facts.set('Worker', query.workerPid === null ? missing : `pid ${query.workerPid}`);
         facts.set('Definition hash', query.definitionHash);
         facts.wide('Definition hash');
