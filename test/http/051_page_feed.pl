@@ -163,6 +163,18 @@ is($message->{queries}[0]{lag}, 6, 'the lag of the query that cannot go on');
 $stdin .= "ROLLBACK;\n\\q\n";
 $session->finish;
 
+# --- numbers that a JavaScript number would round ---
+
+$node->safe_psql('postgres', q{
+    SELECT readmodel.create_event_table('public.far');
+    ALTER SEQUENCE public.far_position_seq RESTART 9007199254740993;
+    SELECT readmodel.create_source('far', 'public.far');
+    INSERT INTO public.far (stream_id, type) VALUES ('x', 'y')});
+my $far;
+$until = time + $limit;
+while (!$far && time < $until) { ($far) = event($first) =~ /"name":"far".*?"headPosition":(.*?),/ }
+is($far, '"9007199254740993"', 'a large position is sent as text');
+
 # --- several pages, one sample ---
 
 my @pages = map { open_page() } 1 .. 3;
