@@ -17,7 +17,7 @@ use lib "$FindBin::RealBin/..";
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Browser;
-use PageService;
+use HttpService;
 use ReadModelCluster;
 
 plan skip_all => 'needs chromium and chromium-driver' unless Browser::available();
@@ -31,7 +31,7 @@ make_shop($node, 'postgres');
 $node->safe_psql('postgres', q{
     CREATE ROLE web LOGIN;
     SELECT readmodel.grant_reader('web')});
-my $service = PageService->new($node, role => 'web');
+my $service = HttpService->new($node, role => 'web');
 my $browser = Browser->new(timezone => 'Europe/Berlin');
 
 # --- what is asked of the page ---
@@ -350,13 +350,13 @@ ok($browser->wait_for(q{document.querySelectorAll('.queries tbody[data-status=re
 my $port = $service->port;
 $service->stop;
 shows_state('reconnecting', 'the service is stopped');
-$service = PageService->new($node, role => 'web', port => $port);
+$service = HttpService->new($node, role => 'web', port => $port);
 shows_state('live', 'the page finds it again');
 $browser->console; # that it was away stands there
 
 # --- with a token ---
 
-my $guarded = PageService->new($node, role => 'web', token => 'sesame-open');
+my $guarded = HttpService->new($node, role => 'web', token => 'sesame-open');
 $browser->go($guarded->url . '/');
 shows_state('locked', 'a service that asks for a token');
 is($browser->value('document.activeElement.id'), 'token-value', '.. the page asks for it');

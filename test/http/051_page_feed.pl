@@ -16,7 +16,7 @@ use Time::HiRes qw(sleep time);
 use lib "$FindBin::RealBin/..";
 use PostgreSQL::Test::Utils;
 use Test::More;
-use PageService;
+use HttpService;
 use ReadModelCluster;
 
 my $limit = 30;
@@ -31,7 +31,7 @@ $node->safe_psql('postgres', q{
     CREATE ROLE web LOGIN;
     GRANT pg_monitor TO web;
     ALTER ROLE web SET log_min_duration_statement = 0});
-my $service = PageService->new($node, role => 'web', options => ['--statement-timeout', '60s', '--write-timeout', '2s']);
+my $service = HttpService->new($node, role => 'web', options => ['--statement-timeout', '60s', '--write-timeout', '2s']);
 
 # --- the files ---
 
@@ -243,8 +243,7 @@ ok(message_with($watching, sub { $_[0]{database} }), '.. and it comes back by it
 $node->safe_psql('postgres', q{
     SELECT readmodel.define_query(repeat('long name ', 5) || i, 'shop', spec => '{"key": "all", "on": {"OrderPlaced": {"add": {"orders": 1}}}}')
     FROM generate_series(1, 300) i});
-sub descriptors { my @open = glob('/proc/' . $service->pid . '/fd/*'); return scalar @open }
-sub resident { my ($kb) = slurp_file('/proc/' . $service->pid . '/status') =~ /^VmRSS:\s+(\d+)/m; return $kb }
+sub descriptors { my @open = glob('/proc/' . $service->{pid} . '/fd/*'); return scalar @open }
 message_with($watching, sub { @{$_[0]{queries}} == 302 });
 my $open = descriptors();
 my $deaf = open_page(buffer => 2048, mute => 1);
@@ -266,7 +265,7 @@ pass('.. and the feed ends');
 
 # --- with a token ---
 
-my $guarded = PageService->new($node, role => 'web', token => 'sesame-open');
+my $guarded = HttpService->new($node, role => 'web', token => 'sesame-open');
 is($http->get($guarded->url . $_)->{status}, 200, "with a token $_ is open") foreach '/', '/page.js', '/page.css';
 is($http->get($guarded->url . '/events')->{status}, 401, '.. the feed is not');
 ok(message(open_page(service => $guarded, headers => "Authorization: Bearer sesame-open\r\n")), '.. but to whoever has it');
