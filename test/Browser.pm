@@ -40,7 +40,7 @@ sub new
 {
     my ($class, %options) = @_;
     my $home = File::Temp->newdir('readmodel-browser-XXXXXX', TMPDIR => 1);
-    my $self = bless {home => $home, http => HTTP::Tiny->new(timeout => 60), limit => $options{limit} // 30, output => ''}, $class;
+    my $self = bless {home => $home, http => HTTP::Tiny->new(timeout => 60), limit => $options{limit} // 60, output => ''}, $class;
 
     # The same font on every machine: screenshots are compared by eye.
     make_path("$home/cache", "$home/profile");

@@ -11,7 +11,7 @@ use warnings;
 use utf8;
 use File::Path qw(make_path);
 use FindBin;
-use HTTP::Tiny;
+use IPC::Run ();
 use JSON::PP;
 use lib "$FindBin::RealBin/..";
 use PostgreSQL::Test::Utils;
@@ -273,14 +273,44 @@ ok($browser->wait_for("($row_of).querySelectorAll('.graph .area')[0].getAttribut
 looks_right('rebuilding');
 nothing_amiss('rebuilding');
 
-$browser->value(q{void document.querySelector('.queries .toggle').focus()});
+# One that is answered meanwhile.
+$node->safe_psql('postgres', q{SELECT readmodel.define_query('customers', 'shop',
+    spec => '{"key": "$event.stream", "on": {"OrderPlaced": {"min": {"smallest": "$.amount"}}}}', options => '{"while_rebuilding": "serve_previous"}')});
+shows('customers', 'rebuilding', 'a query with a new definition');
+like(cell('customers', 'c-generation'), qr/^2 [0-9a-f]{8} 1 serves \(ready\)$/, '.. which generation is built, and which one serves');
+$browser->value("void ($row_of).querySelector('.toggle').click()", 'customers');
+like($browser->value("($row_of).querySelector('.more').innerText", 'customers'), qr/Reads\s+answered as stale, by generation 1\n/, '.. and answers');
+$browser->value("void ($row_of).querySelector('.toggle').click()", 'customers');
+
+$browser->value("void ($row_of).querySelector('.toggle').focus()", 'revenue');
 $node->append_conf('postgresql.conf', 'readmodel.rebuild_rate_limit = 0');
 $node->reload;
 shows('revenue', 'ready', 'it becomes ready');
-ok($browser->wait_for('announced.includes(arguments[0])', '"revenue" is ready'), '.. which is announced');
+ok($browser->wait_for('announced.some(text => text.includes(arguments[0]))', '"revenue" is ready'), '.. which is announced');
+shows('customers', 'ready', 'the other one too');
 is($browser->value('document.activeElement.innerText.trim()'), 'revenue', 'the focus stays on it');
 ok($browser->wait_for(q{[...document.querySelectorAll('.queries .name')].at(-1).textContent === 'revenue'}), 'it goes to its place when nobody steps through the list');
 is($browser->value('document.activeElement.innerText.trim()'), 'revenue', '.. with the focus');
+
+# --- a writer holds a source up ---
+
+my ($stdin, $stdout) = ('', '');
+my $writer = IPC::Run::start(['psql', '-XAtq', '-d', $node->connstr('postgres')], '<', \$stdin, '>', \$stdout);
+$stdin .= "BEGIN; INSERT INTO public.events (stream_id, type, data) VALUES ('w', 'OrderPlaced', '{\"amount\": 1}'); SELECT 'pid', pg_backend_pid();\n";
+my $end = time + 30;
+while ($stdout !~ /pid\|(\d+)/ && time < $end) { $writer->pump_nb; select undef, undef, undef, 0.02 }
+my ($pid) = $stdout =~ /pid\|(\d+)/;
+append_orders($node, 'postgres', 3);
+ok($browser->wait_for(q{document.querySelector('.sources td.c-blocked').textContent.startsWith(arguments[0])}, "pid $pid, for "),
+    'a source that a writer holds up: by whom, and for how long');
+ok($browser->wait_for(q{document.getElementById('summary').textContent.includes(arguments[0])}, "The source \"shop\" waits for pid $pid, for "),
+    '.. which after a while is told on top');
+like(cell('orders', 'reason'), qr/^writer: waits for the open transaction of pid $pid, \d+ s old$/, '.. the queries say so too');
+is(cell('orders', 'c-status'), 'ready', '.. and are ready');
+looks_right('held-up');
+$stdin .= "ROLLBACK;\n\\q\n";
+$writer->finish;
+ok($browser->wait_for(q{document.querySelector('.sources td.c-blocked').textContent === '–'}), 'it goes on');
 
 # --- failed ---
 
