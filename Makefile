@@ -71,7 +71,7 @@ demo:
 	@test/demo/demo.sh
 
 bench:
-	@test/tools/packages.sh build bench
+	@test/tools/packages.sh build http bench
 	@bench/bench.sh
 	@bench/report.pl
 

@@ -14,7 +14,7 @@ QUICK=${QUICK:-}
 if [ "$QUICK" = 0 ]; then
     QUICK=
 fi
-for part in results measure server serving; do
+for part in results measure server serving http; do
     # shellcheck source=/dev/null
     . "$BENCH/lib/$part.sh"
 done

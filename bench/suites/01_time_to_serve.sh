@@ -5,7 +5,7 @@
 # shellcheck disable=SC2034
 suite_title='Time to serve after a start'
 # shellcheck disable=SC2034
-suite_seconds=130
+suite_seconds=150
 
 suite()
 {
@@ -40,6 +40,37 @@ suite()
     done
     row "the same, ${sizes[-1]} events against ${sizes[0]}" "$last" s "${sizes[0]} events" "$first" "$(ratio "$last" "$first")" 'ratio <= 1.5'
     row 'events read again after these starts' "$all_again" events - - - 'value <= 0'
+    over_http
     serve_only ''
     throwaway_restart
+}
+
+# The HTTP service is started together with the server: how long is it until it says that it lives? It does not look at the log.
+over_http()
+{
+    local sizes events round health ready first='' last
+    local -A all
+    read -r -a sizes <<<"$(quick '1000 10000 100000' '1000 10000')"
+    need_service
+    chart health lines 'From the start of server and service to the first /health' 'events in the log' ms logx
+    for events in "${sizes[@]}"; do
+        serving_database "$events"
+        let_service_read "serve_$events"
+    done
+    for round in $(seq "$(quick 5 2)"); do
+        for events in "${sizes[@]}"; do
+            serve_only "serve_$events"
+            throwaway_stop
+            read -r health ready <<<"$(http_first_answers "serve_$events")"
+            progress "$(printf '%8s events, round %s: /health after %s ms, /ready %s' "$events" "$round" "$health" "$ready")"
+            all[$events]+=" $health"
+        done
+    done
+    for events in "${sizes[@]}"; do
+        # shellcheck disable=SC2086
+        last=$(median ${all[$events]})
+        first=${first:-$last}
+        point health /health "$events" "$last"
+        row "/health after a start, $events events" "$last" ms "${sizes[0]} events" "$first" "$(ratio "$last" "$first")" 'ratio <= 1.5'
+    done
 }

@@ -9,7 +9,7 @@ http=(make g++ cmake pkg-config nlohmann-json3-dev libboost-dev libboost-program
 test=(cmake clang libgtest-dev nlohmann-json3-dev libipc-run-perl libdbd-pg-perl perl spin gcc)
 http_test=(prometheus chromium chromium-driver fonts-inter fonts-dejavu-core)
 long=(valgrind libc6-dbg)
-bench=(gnuplot-nox perl)
+bench=(gnuplot-nox perl wrk)
 micro=(cmake libbenchmark-dev)
 lint=(cmake libgtest-dev clang-format clang-tidy)
 

@@ -151,14 +151,14 @@ TEST(HttpResponse, OnTheWire)
     response.status = 304;
     write_response(out, response, {.keep_alive = false, .http_1_0 = false, .head_only = false}, "now");
     EXPECT_TRUE(out.ends_with("Connection: close\r\n\r\n")) << out;
-    EXPECT_EQ(out.find("Content-"), std::string::npos) << out;
+    EXPECT_EQ(out.find("\r\nContent-"), std::string::npos) << out;
 }
 
 TEST(HttpResponse, StringsAsJson)
 {
     std::string out;
     append_json(out, std::string("\"\\\n\x01\x1f\x7f ä/", 10));
-    EXPECT_EQ(out, "\"\\\"\\\\\\u000a\\u0001\\u001f\x7f ä/\"");
+    EXPECT_EQ(out, "\"\\\"\\\\\\n\\u0001\\u001f\x7f ä/\"");
 }
 
 TEST(HttpParameters, OnlyWhatIsKnownAndSound)
