@@ -126,22 +126,24 @@ Datum retry(FunctionCallInfo fcinfo)
     bool paused = false;
     {
         const CatalogScope scope;
-        const pg::Rows lost = pg::execute("SELECT f.reason FROM readmodel_catalog.failure f"
+        const pg::Rows lost = pg::execute("SELECT f.reason, g.generation = $2 FROM readmodel_catalog.failure f"
                                           " JOIN readmodel_catalog.generation g USING (generation_id)"
                                           " WHERE g.query_id = $1 AND g.generation IN ($2, $3)"
-                                          "   AND f.reason IN ('source_rewound', 'late_event')",
+                                          "   AND f.reason IN ('source_rewound', 'late_event') ORDER BY 2 DESC",
                                           pg::Args().integer(query.id).integer(query.newest).integer(query.serving));
-        if (!lost.empty())
+        if (lost.empty() || !lost.boolean(0, 2))
+            cleared =
+                pg::execute("DELETE FROM readmodel_catalog.failure f USING readmodel_catalog.generation g"
+                            " WHERE g.generation_id = f.generation_id AND g.query_id = $1 AND g.generation IN ($2, $3)"
+                            "   AND f.reason NOT IN ('source_rewound', 'late_event') RETURNING 1",
+                            pg::Args().integer(query.id).integer(query.newest).integer(query.serving))
+                    .size();
+        // The serving one may have lost events while the newest, which is built from the start, goes on.
+        if (!lost.empty() && cleared == 0)
             throw pg::Error(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                             "query " + pg::shown(name) + " cannot go on where it failed")
                 .detail("It failed with " + *lost.text(0, 1) + ": its states lack events that it will not read again.")
                 .hint("Call readmodel.rebuild(), once the events and the sequence are as they should be.");
-        cleared =
-            pg::execute("DELETE FROM readmodel_catalog.failure f USING readmodel_catalog.generation g"
-                        " WHERE g.generation_id = f.generation_id AND g.query_id = $1 AND g.generation IN ($2, $3)"
-                        " RETURNING 1",
-                        pg::Args().integer(query.id).integer(query.newest).integer(query.serving))
-                .size();
         paused = !pg::execute("SELECT 1 FROM readmodel_catalog.query WHERE query_id = $1 AND paused_at IS NOT NULL",
                               pg::Args().integer(query.id), true)
                       .empty();

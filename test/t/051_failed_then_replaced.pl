@@ -66,6 +66,15 @@ is(steps('live'), 100, 'with its states');
 # In the middle of a rebuild.
 $node->safe_psql('postgres', updater('live', 45, 3));
 becomes('live', q{status = 'failed' AND generation = 3 AND error_position = 46 AND serving_generation = 2}, 'a rebuild fails');
+# The serving one, whose updater is gone, cannot be corrected and has lost events then. That does not keep the newest from being retried.
+my $messages;
+$node->psql('postgres', q{SELECT readmodel.rebuild_instance('live', (SELECT min(stream_id) FROM public.events))}, stderr => \$messages);
+is($node->safe_psql('postgres', q{SELECT string_agg(g.generation || ' ' || f.reason, ', ' ORDER BY g.generation)
+    FROM readmodel_catalog.failure f JOIN readmodel_catalog.generation g USING (generation_id) JOIN readmodel_catalog.query q USING (query_id)
+    WHERE q.name = 'live'}), '1 late_event, 2 late_event, 3 updater_error', 'an instance is folded afresh, where that is possible');
+$node->psql('postgres', q{SELECT readmodel.retry('live')}, stderr => \$messages);
+like($messages, qr/NOTICE:  query "live" is tried again where it failed/, 'retry lets the newest one go on');
+becomes('live', q{status = 'failed' AND generation = 3 AND error_position = 46}, 'which fails there again');
 $node->safe_psql('postgres', updater('live', 1000, 4));
 becomes('live', q{status = 'ready' AND generation = 4}, 'and is followed by one with what replaces its updater');
 is(steps('live'), 200, 'from the start again');
