@@ -8,6 +8,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=test/tools/throwaway-server.sh
 . "$here/../tools/throwaway-server.sh"
+# shellcheck source=test/tools/suites.sh
+. "$here/../tools/suites.sh"
 
 EVENTS=${EVENTS:-}
 KEEP=${KEEP:-}
@@ -25,8 +27,58 @@ require_pg_config
 say "Building and installing the extension"
 install_extension
 
+HTTP_PID=
+stop_http()
+{
+    [ -n "$HTTP_PID" ] || return 0
+    kill "$HTTP_PID" 2>/dev/null || true
+    wait "$HTTP_PID" 2>/dev/null || true
+    HTTP_PID=
+}
+
+# A role that may see how all queries stand, and what it was granted. Port 0: any that is free.
+start_http()
+{
+    local deadline
+    sql -c 'CREATE ROLE web LOGIN' -c "SELECT readmodel.grant_reader('web')" -o /dev/null
+    build_http
+    deadline=$((SECONDS + 20))
+    # Not in the terminal's group, so that Ctrl-C ends the demo, and the demo the service.
+    setsid "$READMODEL_HTTP_PROGRAM" --port 0 --database "host=$PGHOST port=$PGPORT user=web dbname=demo" 2>"$TA_DIR/http.log" &
+    HTTP_PID=$!
+    until HTTP_PORT=$(sed -n 's#.*listening on http://127\.0\.0\.1:\([0-9]*\).*#\1#p' "$TA_DIR/http.log" | head -n 1) && [ -n "$HTTP_PORT" ]; do
+        if ! kill -0 "$HTTP_PID" 2>/dev/null || [ "$SECONDS" -gt "$deadline" ]; then
+            echo "the HTTP service does not start:" >&2
+            cat "$TA_DIR/http.log" >&2
+            exit 1
+        fi
+        sleep 0.05
+    done
+    until [ "$(http_status /ready)" != 503 ] || [ "$(http_body /ready)" != '{"status":"unavailable"}' ]; do
+        if [ "$SECONDS" -gt "$deadline" ]; then
+            echo "the HTTP service does not reach the database:" >&2
+            cat "$TA_DIR/http.log" >&2
+            exit 1
+        fi
+        sleep 0.05
+    done
+}
+
+# What curl would show, where there may be none.
+http_get()
+{
+    exec 3<>"/dev/tcp/127.0.0.1/$HTTP_PORT"
+    printf 'GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n' "$1" >&3
+    tr -d '\r' <&3
+    exec 3<&-
+}
+http_status() { http_get "$1" | sed -n '1s/^[^ ]* \([0-9]*\).*/\1/p'; }
+http_body() { http_get "$1" | sed '1,/^$/d'; }
+http_show() { printf '  GET %-22s %s  %s\n' "$1" "$(http_status "$1")" "$(http_body "$1" | head -c "${2:-110}" | head -n 1)"; }
+
 say "Starting a throw-away server"
 throwaway_create
+trap 'stop_http; ta_cleanup' EXIT
 # A read model keeps no promise that needs fsync here: the server is thrown away.
 # Flushed more often than by default, so that the progress of so short a rebuild can be seen.
 throwaway_configure "fsync = off" "shared_buffers = 256MB" "max_wal_size = 4GB" "readmodel.flush_interval = '300 ms'"
@@ -34,6 +86,12 @@ throwaway_start
 echo "$TA_DIR"
 psql -X -q -c 'CREATE DATABASE demo'
 sql -c 'CREATE EXTENSION pg_readmodel'
+
+say "Starting the HTTP service"
+start_http
+echo "http://127.0.0.1:$HTTP_PORT/ shows the queries, live"
+http_show /health
+http_show /ready
 
 # The header names the columns, in whatever order.
 load_log()
@@ -117,11 +175,20 @@ say "Defining the queries (${scene##*/}/queries.sql); they rebuild in the backgr
 started=$(now)
 # In one transaction, so that they start together and share one pass over the log.
 sql -1 -o /dev/null -f "$scene/queries.sql"
+http_show /ready
 show_progress
 echo "all queries ready after $(milliseconds_since "$started") ms"
+http_show /ready
 
 say "Some states"
 sql -f "$scene/states.sql"
+
+say "The same over HTTP, for a role that may read the views"
+sql -At -c "SELECT format('GRANT SELECT ON %s TO web;', view) FROM readmodel_catalog.query" | sql
+while IFS= read -r path; do
+    http_show "$path"
+done < <(sql -At -c "SELECT '/queries/' || name FROM readmodel.status() ORDER BY name")
+http_show /metrics 60
 
 say "Appending live: from the commit of the event to the commit of the state"
 for n in 1 2 3 4 5 6 7 8 9 10; do
@@ -137,6 +204,7 @@ before=$(applied)
 throwaway_stop
 started=$(now)
 throwaway_start
+http_show /health
 wait_until_ready "$started"
 sql -c "SELECT name, status, position, events_applied FROM readmodel.status() ORDER BY name" \
     -c "SELECT name AS source, events_read AS \"events read since the start\" FROM readmodel.source_status()"
@@ -150,12 +218,15 @@ echo "Nothing was replayed, and all states still equal the fold."
 
 if [ -n "$KEEP" ]; then
     throwaway_keep
+    disown "$HTTP_PID"
+    trap ta_cleanup EXIT
     say "The server stays up"
     as=
     if [ "$(id -u)" -eq 0 ]; then
         as='runuser -u postgres -- '
     fi
     echo "  psql -h $PGHOST -p $PGPORT -U $PGUSER demo"
+    echo "  http://127.0.0.1:$HTTP_PORT/"
     echo "End it with:"
-    echo "  $as$BINDIR/pg_ctl -D $TA_DATA stop && rm -rf $TA_DIR"
+    echo "  kill $HTTP_PID; $as$BINDIR/pg_ctl -D $TA_DATA stop && rm -rf $TA_DIR"
 fi
