@@ -7,7 +7,7 @@ set -euo pipefail
 build=(make g++ postgresql-15 postgresql-server-dev-15 nlohmann-json3-dev libboost-dev)
 http=(make g++ cmake pkg-config nlohmann-json3-dev libboost-dev libboost-program-options-dev libpq-dev libsystemd-dev)
 test=(cmake clang libgtest-dev nlohmann-json3-dev libipc-run-perl libdbd-pg-perl perl spin gcc)
-http_test=(prometheus chromium chromium-driver fonts-inter fonts-dejavu-core)
+http_test=(curl prometheus chromium chromium-driver fonts-inter fonts-dejavu-core)
 long=(valgrind libc6-dbg)
 bench=(gnuplot-nox perl wrk)
 micro=(cmake libbenchmark-dev)
