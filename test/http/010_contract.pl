@@ -25,6 +25,7 @@ sub headers_are
 # --- without queries ---
 
 $service->answers('/health', 200, '{"status":"ok"}', '/health');
+$service->wait_status('/ready', 200, 'the database is there');
 $service->answers('/ready', 200, '{"status":"ready"}', '/ready without queries');
 $service->answers('/queries', 200, '[]', '/queries without queries');
 headers_are($service->get('/health'), {'content-type' => 'application/json', 'cache-control' => 'no-store', 'content-length' => 15},
