@@ -1,8 +1,7 @@
 # What the page is made of, over HTTP: its files with their headers, and the feed of server-sent events. One sample a second serves
 # all open pages, none is taken while no page is open, and a page that does not read is sent away.
 #
-# Seen to fail when: each page has a sample of its own, the timer goes on without a page, the history is not sent, the reason is
-# taken from status(), messages are kept for a page that does not read.
+# Seen to fail when: the timer goes on without a page, the history is not sent, the reason is taken from status().
 use strict;
 use warnings;
 use FindBin;
