@@ -41,7 +41,7 @@ start_http()
 {
     local deadline
     sql -c 'CREATE ROLE web LOGIN' -c "SELECT readmodel.grant_reader('web')" -o /dev/null
-    build_http
+    build_http build/http
     deadline=$((SECONDS + 20))
     # Not in the terminal's group, so that Ctrl-C ends the demo, and the demo the service.
     setsid "$READMODEL_HTTP_PROGRAM" --port 0 --database "host=$PGHOST port=$PGPORT user=web dbname=demo" 2>"$TA_DIR/http.log" &

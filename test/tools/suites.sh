@@ -147,10 +147,10 @@ run_tap()
     prove_tests t --jobs 2 # they wait most of the time
 }
 
-# build_http: the HTTP service, for the user of the throw-away server too; sets $READMODEL_HTTP_PROGRAM
+# build_http DIRECTORY: the HTTP service, for the user of the throw-away server too; sets $READMODEL_HTTP_PROGRAM
 build_http()
 {
-    local build=$TA_TOP/build/http
+    local build=$TA_TOP/$1
     cmake -S "$TA_TOP" -B "$build" -DPG_CONFIG="$PG_CONFIG" >"$TA_DIR/cmake.log" &&
         cmake --build "$build" --target readmodel-http -j "$(nproc)" >>"$TA_DIR/cmake.log" 2>&1 ||
         { cat "$TA_DIR/cmake.log"; return 1; }
@@ -160,7 +160,7 @@ build_http()
 
 run_http()
 {
-    build_http || return 1
+    build_http build/unit || return 1 # whose unit tests have its library already
     prove_tests http --jobs 2
 }
 
