@@ -88,9 +88,18 @@ Datum readiness_report(FunctionCallInfo fcinfo)
     Report report(fcinfo, maybe_text_argument(fcinfo, 1));
     if (PG_ARGISNULL(0))
     {
-        for (const catalog::QueryRow &query : catalog::all_queries())
+        const std::vector<catalog::QueryRow> all = catalog::all_queries();
+        bool any = all.empty();
+        for (const catalog::QueryRow &query : all)
             if (may_see(catalog::owner_of(query)))
+            {
                 report.add(query);
+                any = true;
+            }
+        // No rows would say that nothing is in the way.
+        if (!any)
+            throw pg::Error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied to see any query")
+                .hint("Call readmodel.grant_reader() for this role.");
         return 0;
     }
     ArrayType *const names = pg::call([&] { return PG_GETARG_ARRAYTYPE_P(0); });

@@ -24,7 +24,7 @@ CREATE FUNCTION readmodel.readiness_report(names text[] DEFAULT NULL, definition
     RETURNS SETOF record
     LANGUAGE c STABLE PARALLEL UNSAFE ROWS 20 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_readiness_report';
-COMMENT ON FUNCTION readmodel.readiness_report(text[], text) IS 'what readmodel.status() says of readiness, for probes: a row for each of these names in their order (NULL: all queries that the caller may see, by name), about its newest generation or the one with this definition hash; status: as status(), or unknown for a name that no query has, or one that is hidden from the caller, or has no such generation; served: what a read is answered as, ready or stale, NULL: it is not';
+COMMENT ON FUNCTION readmodel.readiness_report(text[], text) IS 'what readmodel.status() says of readiness, for probes: a row for each of these names in their order (NULL: all queries that the caller may see, by name), about its newest generation or the one with this definition hash; status: as status(), or unknown for a name that no query has, or one that is hidden from the caller, or has no such generation; served: what a read is answered as, ready or stale, NULL: it is not. Errors: 42501 there are queries, and the caller may see none';
 
 CREATE FUNCTION readmodel.query_counters(
         OUT name text, OUT generation integer, OUT dead_letters bigint, OUT failures bigint, OUT batches bigint,

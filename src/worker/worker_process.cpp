@@ -464,6 +464,11 @@ bool WorkerProcess::terminating() noexcept
     return sigterm_came;
 }
 
+bool WorkerProcess::definitions_moved()
+{
+    return connected && pg_atomic_read_u64(&database_slot->definitions) != definitions_before;
+}
+
 bool WorkerProcess::should_leave_page()
 {
     if (!connected)
@@ -477,8 +482,7 @@ bool WorkerProcess::should_leave_page()
     if (now.tv_sec == looked_at)
         return false;
     looked_at = now.tv_sec;
-    return pg_atomic_read_u64(&database_slot->definitions) != definitions_before ||
-           pg::database_is_wanted(MyDatabaseId);
+    return definitions_moved() || pg::database_is_wanted(MyDatabaseId);
 }
 
 namespace

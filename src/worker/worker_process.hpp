@@ -78,6 +78,9 @@ public:
     // True when a page should not be folded to its end: SIGTERM, or, looked for every second, a change of the definitions since
     // enter_transaction() or a DDL on the database, which will not wait for a slow updater. For between two events; false in a session that is no worker.
     static bool should_leave_page();
+
+    // Definitions have changed since the transaction began: a call that was broken off then has not failed.
+    static bool definitions_moved();
 };
 
 // What the processes do once they are up; they return to end, and throw to be restarted with backoff. A rebuild worker takes

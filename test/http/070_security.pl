@@ -78,6 +78,15 @@ my $elsewhere = HttpService->launch($node, options => ['--address', '203.0.113.1
 is($elsewhere->wait_end, 1, 'an address that is not ours');
 like($elsewhere->log, qr/203\.0\.113\.1/, 'is named');
 
+# A role that loses the right while the service runs sees no query, which is not that all of them are ready.
+my $losing = HttpService->new($node);
+$losing->wait_status('/ready', 200, 'it sees the queries');
+$node->safe_psql('postgres', q{SELECT readmodel.revoke_reader('web')});
+$losing->answers('/ready', 503, '{"status":"unavailable"}', 'what it may not see is not ready');
+$node->safe_psql('postgres', q{SELECT readmodel.grant_reader('web')});
+$losing->answers('/ready', 200, '{"status":"ready"}', 'it may again');
+is($losing->stop, 0, 'it stops');
+
 my $settings = PostgreSQL::Test::Utils::tempdir() . '/settings';
 append_to_file($settings, "idle-timeout = 2min\npool-size = 3\nlog-format = text\n");
 my $configured = HttpService->new($node, options => ['--config', $settings, '--pool-size', '1'],
