@@ -102,7 +102,8 @@ throwaway_create()
     # Nothing of the caller's environment may lead a client to another server.
     unset PGHOSTADDR PGSERVICE PGSERVICEFILE PGPASSFILE PGPASSWORD PGOPTIONS PGSSLMODE PGDATA PGTZ PGDATESTYLE
     unset PGCLIENTENCODING PGAPPNAME
-    export PSQLRC=/dev/null LC_ALL=C.UTF-8
+    # LANG too: the framework of the TAP tests takes LC_ALL away.
+    export PSQLRC=/dev/null LANG=C.UTF-8 LC_ALL=C.UTF-8
 
     # trust needs no password: the directory is closed to everybody else.
     TA_DIR=$(mktemp -d "${TMPDIR:-/tmp}/pg_readmodel.XXXXXX")
