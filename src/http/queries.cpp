@@ -139,7 +139,7 @@ public:
             "",
             [this](std::function<void(const Response &)> done)
             {
-                database.read(statements::readiness_report, {std::nullopt, std::nullopt},
+                database.read(statements::readiness_report, {std::nullopt, std::nullopt, "false"},
                               [done = std::move(done)](const ReadResult &result) { done(overview(result)); });
             },
             [exchange](const Response &response) { exchange->respond(response); });

@@ -66,7 +66,8 @@ public:
             array.value_or("") + hash.value_or(""),
             [this, array, hash, one_meant = names.size() == 1](std::function<void(const Response &)> done)
             {
-                database.read(statements::readiness_report, {array, hash},
+                // What is ready is of interest only where it is the one that was asked for: its headers.
+                database.read(statements::readiness_report, {array, hash, one_meant ? "false" : "true"},
                               [one_meant, done = std::move(done)](const ReadResult &result)
                               { done(rendered(result, one_meant)); });
             },

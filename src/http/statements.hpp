@@ -15,11 +15,11 @@ struct Statement
 namespace statements
 {
 
-// A row for each query: $1 names, or all of them; $2 a definition hash.
+// A row for each query: $1 names, or all of them; $2 a definition hash; $3 only those that would not be served.
 inline constexpr Statement readiness_report = {
     "readiness_report",
     "SELECT name, status, reason, generation, definition_hash, \"position\", lag, estimated_seconds_remaining, served "
-    "FROM readmodel.readiness_report($1, $2)"};
+    "FROM readmodel.readiness_report($1, $2, $3)"};
 
 // One row: $1 query, $2 id, $3 a definition hash.
 inline constexpr Statement read_state = {"read_state",

@@ -205,7 +205,7 @@ void Waits::look_soon(const std::shared_ptr<Group> &group)
 
 void Waits::look(const std::shared_ptr<Group> &group)
 {
-    database.read(statements::readiness_report, {text_array({group->query}), group->hash},
+    database.read(statements::readiness_report, {text_array({group->query}), group->hash, "false"},
                   [this, group](const ReadResult &result) { looked(group, result); });
 }
 

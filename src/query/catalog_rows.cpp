@@ -99,13 +99,35 @@ public:
         return value ? std::optional<TimestampTz>(DatumGetTimestampTz(*value)) : std::nullopt;
     }
 
+    // Whether going through all of it is little work for so many queries: a look-up reads two or three pages.
+    bool is_small(size_t queries) const
+    {
+        return pg::call([&] { return RelationGetNumberOfBlocks(relation); }) <= 4 + queries / 4;
+    }
+
     // True when the running transaction wrote this row.
     bool own_uncommitted() const { return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)); }
 
 private:
-    // By name, not by number: updates of the extension may add columns in other places than a fresh installation. Most are asked
-    // for in their order, so the one after the last is the first guess.
+    // By name, not by number: updates of the extension may add columns in other places than a fresh installation. Each row is asked
+    // for the same ones in the same order, so the one after the last is the first guess.
     AttrNumber number_of(const char *column) const
+    {
+        for (int tried = 0; tried < known_count; tried++)
+        {
+            const Known &one = known[next_known];
+            next_known = (next_known + 1) % known_count;
+            if (one.column == column)
+                return one.number;
+        }
+        const AttrNumber number = look_up(column);
+        if (known_count < most_known)
+            known[known_count++] = {column, number};
+        next_known = 0;
+        return number;
+    }
+
+    AttrNumber look_up(const char *column) const
     {
         const TupleDesc descriptor = RelationGetDescr(relation);
         for (int tried = 0; tried < descriptor->natts; tried++)
@@ -122,7 +144,17 @@ private:
     HeapTuple tuple = nullptr;
     Datum values[MaxHeapAttributeNumber]; // of the tuple
     bool nulls[MaxHeapAttributeNumber];
-    mutable int guess = 0;
+    // The columns that were looked up, by the address of the name: it is a constant.
+    struct Known
+    {
+        const char *column;
+        AttrNumber number;
+    };
+    static constexpr int most_known = 24;
+    mutable Known known[most_known];
+    mutable int known_count = 0;
+    mutable int next_known = 0;
+    mutable int guess = 0; // of the descriptor's columns
     int exceptions;
 };
 
@@ -192,6 +224,31 @@ std::optional<QueryRow> find_query(const std::string &name)
 {
     Scan scan("query", "query_name_key", {equals("name", name)});
     return scan.next() ? std::optional<QueryRow>(query_row(scan)) : std::nullopt;
+}
+
+std::vector<std::optional<QueryRow>> find_queries(const std::vector<std::optional<std::string>> &names)
+{
+    std::vector<std::optional<QueryRow>> found(names.size());
+    if (names.size() >= many)
+    {
+        Scan scan("query", nullptr, {});
+        if (scan.is_small(names.size()))
+        {
+            std::unordered_map<std::string, QueryRow> rows;
+            while (scan.next())
+            {
+                QueryRow row = query_row(scan);
+                rows.emplace(row.name, std::move(row));
+            }
+            for (size_t i = 0; i < names.size(); i++)
+                if (const auto place = names[i] ? rows.find(*names[i]) : rows.end(); place != rows.end())
+                    found[i] = place->second;
+            return found;
+        }
+    }
+    for (size_t i = 0; i < names.size(); i++)
+        found[i] = names[i] ? find_query(*names[i]) : std::nullopt;
+    return found;
 }
 
 Oid owner_of(const QueryRow &query)
@@ -265,28 +322,74 @@ static void add_shares(CheckpointRow &row, int32 generation_id)
     }
 }
 
-CheckpointRow checkpoint_of(int32 generation_id)
+static CheckpointRow checkpoint_row(const Scan &scan, int32 generation_id)
 {
     CheckpointRow row;
-    Scan scan("checkpoint", "checkpoint_pkey", {equals("generation_id", generation_id)});
-    if (scan.next())
-    {
-        row.position = scan.position("position");
-        row.events_applied = scan.bigint("events_applied");
-        row.instances = scan.bigint("instances");
-        if (scan.integer("shares") > 1)
-            add_shares(row, generation_id);
-    }
+    row.position = scan.position("position");
+    row.events_applied = scan.bigint("events_applied");
+    row.instances = scan.bigint("instances");
+    if (scan.integer("shares") > 1)
+        add_shares(row, generation_id);
     return row;
+}
+
+CheckpointRow checkpoint_of(int32 generation_id)
+{
+    Scan scan("checkpoint", "checkpoint_pkey", {equals("generation_id", generation_id)});
+    return scan.next() ? checkpoint_row(scan, generation_id) : CheckpointRow();
+}
+
+static FailureRow failure_row(const Scan &scan)
+{
+    return {scan.text("reason"), scan.position("position"), scan.maybe_text("sqlstate"), scan.maybe_text("message"),
+            scan.time("failed_at")};
 }
 
 std::optional<FailureRow> failure_of(int32 generation_id)
 {
     Scan scan("failure", "failure_pkey", {equals("generation_id", generation_id)});
-    if (!scan.next())
+    return scan.next() ? std::optional<FailureRow>(failure_row(scan)) : std::nullopt;
+}
+
+std::optional<GenerationRows> read_generations(size_t queries)
+{
+    GenerationRows rows;
+    {
+        Scan scan("generation", nullptr, {});
+        if (!scan.is_small(queries))
+            return std::nullopt;
+        while (scan.next())
+            rows[scan.integer("query_id")].push_back(generation_row(scan));
+    }
+    for (auto &[query, generations] : rows)
+        std::sort(generations.begin(), generations.end(),
+                  [](const GenerationRow &a, const GenerationRow &b) { return a.number < b.number; });
+    return rows;
+}
+
+std::optional<CheckpointRows> read_checkpoints(size_t queries)
+{
+    CheckpointRows rows;
+    Scan scan("checkpoint", nullptr, {});
+    if (!scan.is_small(queries))
         return std::nullopt;
-    return FailureRow{scan.text("reason"), scan.position("position"), scan.maybe_text("sqlstate"),
-                      scan.maybe_text("message"), scan.time("failed_at")};
+    while (scan.next())
+    {
+        const int32 generation = scan.integer("generation_id");
+        rows.emplace(generation, checkpoint_row(scan, generation));
+    }
+    return rows;
+}
+
+std::optional<FailureRows> read_failures(size_t queries)
+{
+    FailureRows rows;
+    Scan scan("failure", nullptr, {});
+    if (!scan.is_small(queries))
+        return std::nullopt;
+    while (scan.next())
+        rows.emplace(scan.integer("generation_id"), failure_row(scan));
+    return rows;
 }
 
 int64 count_dead_letters(int32 generation_id)

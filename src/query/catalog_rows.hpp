@@ -5,6 +5,8 @@
 // check first what the caller may see (visibility.hpp). Lanes read the catalog in bulk instead (generation.hpp).
 #pragma once
 
+#include <unordered_map>
+
 #include "query/generation.hpp"
 #include "source/event_source.hpp"
 
@@ -64,6 +66,7 @@ std::optional<QueryRow> find_query(const std::string &name);
 // all gone. The same rule as QueryRow::owner of catalog.hpp.
 Oid owner_of(const QueryRow &query);
 std::vector<QueryRow> all_queries(); // by name, in byte order
+std::vector<std::optional<QueryRow>> find_queries(const std::vector<std::optional<std::string>> &names);
 std::optional<GenerationRow> find_generation(int32 query_id, int32 number);
 std::optional<GenerationRow> find_generation(int32 query_id,
                                              const std::string &definition_hash); // see KnownGenerations::with_hash()
@@ -71,6 +74,18 @@ std::vector<GenerationRow> generations_of(int32 query_id);                      
 CheckpointRow checkpoint_of(int32 generation_id);                                 // nothing applied if there is no row
 std::optional<FailureRow> failure_of(int32 generation_id);
 int64 count_dead_letters(int32 generation_id); // without those that were discarded
+
+constexpr size_t many = 4; // from so many queries on, it takes less time to go through whole tables
+
+// The rows of all queries by one scan of each table, for who asks about that many of them. Nothing: the table is large for that (it
+// keeps generations of which only the hash is remembered, and versions of rows that somebody may still see), so they are better
+// looked up singly.
+using GenerationRows = std::unordered_map<int32, std::vector<GenerationRow>>; // by query, then by number
+using CheckpointRows = std::unordered_map<int32, CheckpointRow>;              // by generation
+using FailureRows = std::unordered_map<int32, FailureRow>;                    // by generation
+std::optional<GenerationRows> read_generations(size_t queries);
+std::optional<CheckpointRows> read_checkpoints(size_t queries);
+std::optional<FailureRows> read_failures(size_t queries);
 
 // A source with what it takes to look into its event table. Its sequence and marker are not looked up.
 std::optional<source::EventSource> find_source(int32 source_id);

@@ -45,22 +45,22 @@ SinceStart since_start(const std::vector<catalog::GenerationRow> &generations)
 }
 
 // Until it became live, failed, or now. Nothing: no lane has taken it up yet.
-std::optional<double> rebuild_seconds(const catalog::GenerationRow &generation)
+std::optional<double> rebuild_seconds(const Survey &survey, const catalog::GenerationRow &generation)
 {
     if (!generation.rebuild_started_at)
         return std::nullopt;
     TimestampTz end = GetCurrentTimestamp();
     if (generation.ready_at)
         end = *generation.ready_at;
-    else if (const std::optional<catalog::FailureRow> failure = catalog::failure_of(generation.id);
+    else if (const std::optional<catalog::FailureRow> failure = survey.failure(generation.id);
              failure && failure->failed_at)
         end = *failure->failed_at;
     return static_cast<double>(std::max<int64>(0, end - *generation.rebuild_started_at)) / USECS_PER_SEC;
 }
 
-void put_row(FunctionCallInfo fcinfo, const catalog::QueryRow &query)
+void put_row(FunctionCallInfo fcinfo, const Survey &survey, const catalog::QueryRow &query)
 {
-    const std::vector<catalog::GenerationRow> generations = catalog::generations_of(query.id);
+    const std::vector<catalog::GenerationRow> generations = survey.generations(query.id);
     const auto newest = std::find_if(generations.begin(), generations.end(),
                                      [&](const auto &generation) { return generation.number == query.newest; });
     if (newest == generations.end())
@@ -69,7 +69,7 @@ void put_row(FunctionCallInfo fcinfo, const catalog::QueryRow &query)
     for (const catalog::GenerationRow &generation : generations)
         if (generation.number == query.newest || generation.number == query.serving)
             dead_letters += catalog::count_dead_letters(generation.id);
-    const int64 events_applied = catalog::checkpoint_of(newest->id).events_applied;
+    const int64 events_applied = survey.checkpoint(newest->id).events_applied;
 
     Row row;
     row.text(column_name, query.name);
@@ -84,7 +84,7 @@ void put_row(FunctionCallInfo fcinfo, const catalog::QueryRow &query)
     }
     row.bigint(column_events_applied, events_applied);
     row.bigint(column_events_replayed, newest->phase == Phase::live ? newest->events_replayed : events_applied);
-    if (const std::optional<double> seconds = rebuild_seconds(*newest))
+    if (const std::optional<double> seconds = rebuild_seconds(survey, *newest))
         row.number(column_rebuild_seconds, *seconds);
     row.put(fcinfo);
 }
@@ -92,9 +92,12 @@ void put_row(FunctionCallInfo fcinfo, const catalog::QueryRow &query)
 Datum query_counters(FunctionCallInfo fcinfo)
 {
     pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
-    for (const catalog::QueryRow &query : catalog::all_queries())
-        if (may_see(catalog::owner_of(query)))
-            put_row(fcinfo, query);
+    const std::vector<catalog::QueryRow> queries = catalog::all_queries();
+    const Survey survey(queries.size());
+    Viewer viewer;
+    for (const catalog::QueryRow &query : queries)
+        if (viewer.may_see(catalog::owner_of(query)))
+            put_row(fcinfo, survey, query);
     return 0;
 }
 

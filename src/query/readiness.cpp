@@ -15,11 +15,6 @@ namespace query
 namespace
 {
 
-bool process_lives(pid_t pid)
-{
-    return pg::call([&] { return BackendPidGetProc(pid) != nullptr; });
-}
-
 // The rebuild lane that the generation waits for could not be started.
 bool rebuild_has_no_slot(const worker::GenerationSlot &slot)
 {
@@ -52,9 +47,9 @@ std::string_view code_of(worker::Block block)
     return {};
 }
 
-void add_writer(ReadinessFacts &facts, int32 source_id)
+void add_writer(ReadinessFacts &facts, const Survey &survey, int32 source_id)
 {
-    const std::optional<worker::SourceSlot> source = worker::source_snapshot(source_id);
+    const std::optional<worker::SourceSlot> &source = survey.source(source_id);
     if (!source || !source->pending)
         return;
     facts.writer_pending = true;
@@ -78,10 +73,10 @@ void add_shared_memory(ReadinessFacts &facts, Standing &standing, const ServerFa
     if (!standing.slot)
         return;
     const worker::GenerationSlot &slot = *standing.slot;
-    standing.held = slot.worker_pid != 0 && process_lives(slot.worker_pid);
+    standing.held = slot.worker_pid != 0 && server.survey.lives(slot.worker_pid);
     facts.held = standing.held;
     if (standing.held)
-        if (const std::optional<worker::EventInHand> event = worker::event_in_hand(slot.worker_pid))
+        if (const std::optional<worker::EventInHand> &event = server.survey.in_hand(slot.worker_pid))
         {
             facts.call_seconds = static_cast<long>(event->seconds);
             facts.own_call = event->generation_id == generation_id;
@@ -100,7 +95,7 @@ void add_shared_memory(ReadinessFacts &facts, Standing &standing, const ServerFa
     if (slot.block != worker::Block::none)
         standing.note = std::string(slot.note, strnlen(slot.note, sizeof slot.note));
     if (facts.live)
-        add_writer(facts, source_id);
+        add_writer(facts, server.survey, source_id);
 }
 
 // Asks the event table only where the time alone would not do.
@@ -120,9 +115,10 @@ void add_lag(ReadinessFacts &facts, const Standing &standing, const catalog::Que
 
 } // namespace
 
-ServerFacts server_facts()
+ServerFacts server_facts(size_t queries)
 {
     ServerFacts server;
+    server.survey = Survey(queries);
     server.standby = RecoveryInProgress();
     if (server.standby)
         return server;
@@ -141,8 +137,8 @@ Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query,
                      const catalog::GenerationRow &generation)
 {
     Standing standing;
-    standing.checkpoint = catalog::checkpoint_of(generation.id);
-    standing.failure = catalog::failure_of(generation.id);
+    standing.checkpoint = server.survey.checkpoint(generation.id);
+    standing.failure = server.survey.failure(generation.id);
 
     ReadinessFacts facts;
     // The newest one is not ready before the view shows it, though it may have been live before.
@@ -203,12 +199,12 @@ catalog::QueryRow visible_query(const std::string &name)
     return query;
 }
 
-catalog::GenerationRow wanted_generation(const catalog::QueryRow &query,
+catalog::GenerationRow wanted_generation(const ServerFacts &server, const catalog::QueryRow &query,
                                          const std::optional<std::string> &definition_hash)
 {
     std::optional<catalog::GenerationRow> generation = definition_hash
                                                            ? catalog::find_generation(query.id, *definition_hash)
-                                                           : catalog::find_generation(query.id, query.newest);
+                                                           : server.survey.generation(query.id, query.newest);
     if (generation && !generation->has_states())
         throw pg::Error(pg::sqlstate::no_such_object, "generation " + std::to_string(generation->number) +
                                                           " of query " + pg::shown(query.name) + " was " +
@@ -244,7 +240,7 @@ std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::Q
         return std::nullopt;
     if (only_it || query.serving == asked.number)
         return is_held_still(asked, standing) ? std::optional<Readable>({asked, standing, true}) : std::nullopt;
-    std::optional<catalog::GenerationRow> serving = catalog::find_generation(query.id, query.serving);
+    std::optional<catalog::GenerationRow> serving = server.survey.generation(query.id, query.serving);
     if (!serving)
         return std::nullopt;
     Readable previous{std::move(*serving), {}, true};
@@ -257,7 +253,7 @@ std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::Q
 Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query,
                              const std::optional<std::string> &definition_hash)
 {
-    Readable asked{wanted_generation(query, definition_hash), {}, false};
+    Readable asked{wanted_generation(server, query, definition_hash), {}, false};
     asked.standing = standing_of(server, query, asked.generation);
     if (asked.ready())
         return asked;

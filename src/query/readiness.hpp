@@ -4,8 +4,8 @@
 // The caller has an active snapshot, and reads states under that same one.
 #pragma once
 
-#include "query/catalog_rows.hpp"
 #include "query/readiness_rule.hpp"
+#include "query/survey.hpp"
 #include "worker/shared.hpp"
 
 namespace query
@@ -18,8 +18,9 @@ struct ServerFacts
     bool database_listed = true;
     bool launcher_alive = false;
     worker::DatabaseHealth health;
+    Survey survey;
 };
-ServerFacts server_facts();
+ServerFacts server_facts(size_t queries = 1); // about so many queries it is going to be asked
 
 struct Standing
 {
@@ -36,7 +37,7 @@ Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query,
                      const catalog::GenerationRow &generation);
 
 // The generation that a reader asks for: the newest one, or the one with that definition hash. Throws RM006.
-catalog::GenerationRow wanted_generation(const catalog::QueryRow &query,
+catalog::GenerationRow wanted_generation(const ServerFacts &server, const catalog::QueryRow &query,
                                          const std::optional<std::string> &definition_hash);
 
 // The query of that name. Throws RM006.

@@ -31,10 +31,11 @@ using Row = ResultRow<column_count>;
 class Report
 {
 public:
-    Report(FunctionCallInfo call, std::optional<std::string> wanted_hash)
+    Report(FunctionCallInfo call, size_t queries)
         : fcinfo(call),
-          hash(std::move(wanted_hash)),
-          server(server_facts())
+          hash(maybe_text_argument(call, 1)),
+          only_unserved(!call->args[2].isnull && DatumGetBool(call->args[2].value)),
+          server(server_facts(queries))
     {
     }
 
@@ -48,13 +49,36 @@ public:
         row.put(fcinfo);
     }
 
+    void add(const std::optional<std::string> &name, const std::optional<catalog::QueryRow> &query)
+    {
+        if (query && viewer.may_see(catalog::owner_of(*query)))
+            add(*query);
+        else
+            unknown(name);
+    }
+
+    // Whether the caller may see it.
+    bool add_visible(const catalog::QueryRow &query)
+    {
+        const bool visible = viewer.may_see(catalog::owner_of(query));
+        if (visible)
+            add(query);
+        return visible;
+    }
+
+private:
     void add(const catalog::QueryRow &query)
     {
         const std::optional<catalog::GenerationRow> generation =
-            hash ? catalog::find_generation(query.id, *hash) : catalog::find_generation(query.id, query.newest);
+            hash ? catalog::find_generation(query.id, *hash) : server.survey.generation(query.id, query.newest);
         if (!generation || !generation->has_states())
             return unknown(query.name);
         const Standing standing = standing_of(server, query, *generation);
+        std::optional<Readable> stale;
+        if (standing.status != Status::ready)
+            stale = stale_answer(server, query, *generation, standing, hash.has_value());
+        if (only_unserved && (standing.status == Status::ready || stale))
+            return; // before anybody looks into an event table
         const std::optional<int64> lag = sources.lag(query.source_id, standing.position);
         Row row;
         row.text(column_name, query.name);
@@ -69,48 +93,41 @@ public:
             row.number(column_estimated_seconds_remaining, *seconds);
         if (standing.status == Status::ready)
             row.text(column_served, name_of(Status::ready));
-        else if (const std::optional<Readable> stale =
-                     stale_answer(server, query, *generation, standing, hash.has_value()))
+        else if (stale)
             row.text(column_served, answered_as(*stale));
         row.put(fcinfo);
     }
 
-private:
     FunctionCallInfo fcinfo;
     std::optional<std::string> hash;
+    bool only_unserved;
     ServerFacts server;
+    Viewer viewer;
     SourceEdges sources;
 };
 
 Datum readiness_report(FunctionCallInfo fcinfo)
 {
     pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
-    Report report(fcinfo, maybe_text_argument(fcinfo, 1));
     if (PG_ARGISNULL(0))
     {
         const std::vector<catalog::QueryRow> all = catalog::all_queries();
+        Report report(fcinfo, all.size());
         bool any = all.empty();
         for (const catalog::QueryRow &query : all)
-            if (may_see(catalog::owner_of(query)))
-            {
-                report.add(query);
-                any = true;
-            }
+            any |= report.add_visible(query);
         // No rows would say that nothing is in the way.
         if (!any)
             throw pg::Error(ERRCODE_INSUFFICIENT_PRIVILEGE, "permission denied to see any query")
                 .hint("Call readmodel.grant_reader() for this role.");
         return 0;
     }
-    ArrayType *const names = pg::call([&] { return PG_GETARG_ARRAYTYPE_P(0); });
-    for (const std::optional<std::string> &name : texts_and_nulls_of(names))
-    {
-        const std::optional<catalog::QueryRow> query = name ? catalog::find_query(*name) : std::nullopt;
-        if (query && may_see(catalog::owner_of(*query)))
-            report.add(*query);
-        else
-            report.unknown(name);
-    }
+    ArrayType *const array = pg::call([&] { return PG_GETARG_ARRAYTYPE_P(0); });
+    const std::vector<std::optional<std::string>> names = texts_and_nulls_of(array);
+    const std::vector<std::optional<catalog::QueryRow>> queries = catalog::find_queries(names);
+    Report report(fcinfo, names.size());
+    for (size_t i = 0; i < names.size(); i++)
+        report.add(names[i], queries[i]);
     return 0;
 }
 

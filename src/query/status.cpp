@@ -79,13 +79,13 @@ std::string serving_status(const ServerFacts &server, const catalog::QueryRow &q
 {
     if (query.serving == query.newest)
         return std::string(name_of(newest.status));
-    const std::optional<catalog::GenerationRow> serving = catalog::find_generation(query.id, query.serving);
+    const std::optional<catalog::GenerationRow> serving = server.survey.generation(query.id, query.serving);
     return serving ? std::string(name_of(standing_of(server, query, *serving).status)) : std::string();
 }
 
 Row row_of(const ServerFacts &server, SourceEdges &sources, const catalog::QueryRow &query, bool with_messages)
 {
-    const catalog::GenerationRow generation = wanted_generation(query, std::nullopt);
+    const catalog::GenerationRow generation = wanted_generation(server, query, std::nullopt);
     const Standing standing = standing_of(server, query, generation);
     const SourceEdges::Edges &edges = sources.of(query.source_id);
 
@@ -111,12 +111,14 @@ Row row_of(const ServerFacts &server, SourceEdges &sources, const catalog::Query
 Datum status(FunctionCallInfo fcinfo)
 {
     pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
-    const ServerFacts server = server_facts();
+    const std::vector<catalog::QueryRow> queries = catalog::all_queries();
+    const ServerFacts server = server_facts(queries.size());
     SourceEdges sources;
-    for (const catalog::QueryRow &query : catalog::all_queries())
+    Viewer viewer;
+    for (const catalog::QueryRow &query : queries)
     {
         const Oid owner = catalog::owner_of(query);
-        if (!may_see(owner))
+        if (!viewer.may_see(owner))
             continue;
         row_of(server, sources, query, may_see_messages(owner)).put(fcinfo);
     }

@@ -49,4 +49,12 @@ bool may_see(Oid owner)
         });
 }
 
+bool Viewer::may_see(Oid owner)
+{
+    auto place = known.find(owner);
+    if (place == known.end())
+        place = known.emplace(owner, query::may_see(owner)).first;
+    return place->second;
+}
+
 } // namespace query

@@ -19,12 +19,13 @@ COMMENT ON FUNCTION readmodel.read_state(text, text, text) IS 'one row about a r
 COMMENT ON FUNCTION readmodel.read_states(text, text, integer, text) IS 'a page of a query''s states in the order of their ids: at most max_rows whose ids come after the given one, all under one snapshot; the columns of readmodel.read_state(text, text, text), and the id as text; at least one row, with a NULL id where there is no state or nothing answers. Errors: as read_state(), 22023 max_rows below 1';
 
 CREATE FUNCTION readmodel.readiness_report(names text[] DEFAULT NULL, definition_hash text DEFAULT NULL,
+        only_unserved boolean DEFAULT false,
         OUT name text, OUT status text, OUT reason text, OUT generation integer, OUT definition_hash text,
         OUT "position" bigint, OUT lag bigint, OUT estimated_seconds_remaining double precision, OUT served text)
     RETURNS SETOF record
     LANGUAGE c STABLE PARALLEL UNSAFE ROWS 20 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_readiness_report';
-COMMENT ON FUNCTION readmodel.readiness_report(text[], text) IS 'what readmodel.status() says of readiness, for probes: a row for each of these names in their order (NULL: all queries that the caller may see, by name), about its newest generation or the one with this definition hash; status: as status(), or unknown for a name that no query has, or one that is hidden from the caller, or has no such generation; served: what a read is answered as, ready or stale, NULL: it is not. Errors: 42501 there are queries, and the caller may see none';
+COMMENT ON FUNCTION readmodel.readiness_report(text[], text, boolean) IS 'what readmodel.status() says of readiness, for probes: a row for each of these names in their order (NULL: all queries that the caller may see, by name), about its newest generation or the one with this definition hash; status: as status(), or unknown for a name that no query has, or one that is hidden from the caller, or has no such generation; served: what a read is answered as, ready or stale, NULL: it is not; only_unserved: only the rows where it is not. Errors: 42501 there are queries, and the caller may see none';
 
 CREATE FUNCTION readmodel.query_counters(
         OUT name text, OUT generation integer, OUT dead_letters bigint, OUT failures bigint, OUT batches bigint,

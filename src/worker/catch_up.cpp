@@ -342,7 +342,7 @@ void CatchUp::tell_of_newest()
             const std::optional<query::catalog::QueryRow> now = query::catalog::find_query(query.name);
             if (!now || now->id != query.id)
                 return;
-            query::Readable newest{query::wanted_generation(*now, std::nullopt), {}};
+            query::Readable newest{query::wanted_generation(query::server_facts(), *now, std::nullopt), {}};
             if (newest.generation.phase == query::Phase::gated)
                 pg::log(NOTICE,
                         "generation " + std::to_string(newest.generation.number) + " of query " +

@@ -214,9 +214,20 @@ std::optional<GenerationSlot> generation_snapshot(int32 generation_id) noexcept
 {
     if (!segment)
         return std::nullopt;
+    // Where this process found it last; a slot stays where it is, and who got its place is told apart below.
+    static std::array<uint16, 1024> places;
+    static_assert(max_generations <= std::numeric_limits<uint16>::max());
+    uint16 &place = places[static_cast<uint32>(generation_id) % places.size()];
     const SharedLock lock(LW_SHARED);
-    const GenerationSlot *const slot = find_generation(MyDatabaseId, generation_id);
-    return slot ? std::optional<GenerationSlot>(*slot) : std::nullopt;
+    const GenerationSlot *slot = &segment->generations[place];
+    if (slot->database != MyDatabaseId || slot->generation_id != generation_id)
+    {
+        slot = find_generation(MyDatabaseId, generation_id);
+        if (!slot)
+            return std::nullopt;
+        place = static_cast<uint16>(slot - segment->generations);
+    }
+    return *slot;
 }
 
 DatabaseHealth database_health() noexcept
