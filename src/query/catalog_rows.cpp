@@ -29,6 +29,44 @@ Equals equals(const char *column, const std::string &value)
     return {column, TEXTOID, pg::text_datum(value)};
 }
 
+// Tables and indexes of the catalog that were looked up by their names, until any relation or schema is changed: the messages of that
+// arrive before whatever is locked next, and at the beginning of every transaction.
+struct KnownRelation
+{
+    const char *name; // a constant: its address is compared
+    Oid oid;
+};
+constexpr int most_known_relations = 16;
+KnownRelation known_relations[most_known_relations];
+int known_relation_count = 0;
+uint64 relation_changes = 0;
+
+void forget_relations(Datum, int, uint32)
+{
+    known_relation_count = 0;
+    relation_changes++;
+}
+
+// Within pg::call.
+Oid catalog_relation(const char *name)
+{
+    static bool told = false;
+    for (int i = 0; i < known_relation_count; i++)
+        if (known_relations[i].name == name)
+            return known_relations[i].oid;
+    if (!told)
+    {
+        CacheRegisterSyscacheCallback(RELNAMENSP, forget_relations, 0);
+        CacheRegisterSyscacheCallback(NAMESPACENAME, forget_relations, 0);
+        told = true;
+    }
+    const uint64 before = relation_changes;
+    const Oid oid = get_relname_relid(name, get_namespace_oid("readmodel_catalog", false));
+    if (OidIsValid(oid) && relation_changes == before && known_relation_count < most_known_relations)
+        known_relations[known_relation_count++] = {name, oid};
+    return oid;
+}
+
 // The rows of a catalog table under the active snapshot that match, by the index (none: a scan of the table).
 class Scan
 {
@@ -39,8 +77,7 @@ public:
         pg::call(
             [&]
             {
-                const Oid schema = get_namespace_oid("readmodel_catalog", false);
-                relation = table_open(get_relname_relid(table, schema), AccessShareLock);
+                relation = table_open(catalog_relation(table), AccessShareLock);
                 ScanKeyData keys[2];
                 int count = 0;
                 for (const Equals &condition : conditions)
@@ -48,7 +85,7 @@ public:
                     ScanKeyEntryInitialize(&keys[count++], 0, number_of(condition.column), BTEqualStrategyNumber,
                                            InvalidOid, condition.type == TEXTOID ? DEFAULT_COLLATION_OID : InvalidOid,
                                            condition.type == TEXTOID ? F_TEXTEQ : F_INT4EQ, condition.value);
-                const Oid index_id = index ? get_relname_relid(index, schema) : InvalidOid;
+                const Oid index_id = index ? catalog_relation(index) : InvalidOid;
                 scan = systable_beginscan(relation, index_id, OidIsValid(index_id), GetActiveSnapshot(), count, keys);
             });
     }

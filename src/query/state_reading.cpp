@@ -118,7 +118,11 @@ Oid lock_states(const catalog::QueryRow &query, const catalog::GenerationRow &ge
 class Reading
 {
 public:
-    Reading(Oid table, Oid owner) : user(owner, true), statements(statements_on(table, pg::relation_name(table))) {}
+    Reading(Oid table, Oid owner) : user(owner, true), statements(statements_on(table, pg::relation_name(table)))
+    {
+        // What the table's owner has put on it is the owner's code: the caller chooses no names for it.
+        pg::set_local("search_path", "pg_catalog, pg_temp");
+    }
 
     Statements &on() { return statements; }
 
