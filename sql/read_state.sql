@@ -108,6 +108,12 @@ DO $$ BEGIN
     EXECUTE format('CREATE POLICY read_some ON %s USING (id < ''a'')', readmodel.state_table('read text'));
 END $$;
 SELECT count(*), read_as_the_view() FROM readmodel."read text";
+-- The policy is the owner's code: the reader's search_path does not reach it.
+DO $$ BEGIN
+    EXECUTE format('DROP POLICY read_some ON %s', readmodel.state_table('read text'));
+    EXECUTE format('CREATE POLICY read_pinned ON %s USING (current_setting(''search_path'') = ''pg_catalog, pg_temp'')', readmodel.state_table('read text'));
+END $$;
+SELECT state, (SELECT count(*) FROM readmodel.read_states('read text')) FROM readmodel.read_state('read text', 'a');
 ROLLBACK;
 DROP ROLE readmodel_test_read_owner;
 
