@@ -68,7 +68,8 @@ const std::optional<worker::SourceSlot> &Survey::source(int32 source_id) const
 
 bool Survey::lives(pid_t process) const
 {
-    return known(living, process, [](pid_t pid) { return pg::call([&] { return BackendPidGetProc(pid) != nullptr; }); });
+    return known(living, process,
+                 [](pid_t pid) { return pg::call([&] { return BackendPidGetProc(pid) != nullptr; }); });
 }
 
 const std::optional<worker::EventInHand> &Survey::in_hand(pid_t process) const
