@@ -295,7 +295,9 @@ void Connection::refuse(const Response &response)
 void Connection::dispatch()
 {
     const auto header = std::move(work->parser->get().base());
-    const bool body = work->parser->chunked() || work->parser->content_length().value_or(0) > 0;
+    // Of an encoding that is not "chunked" the parser knows no end, and would take what follows for the next request.
+    const bool body =
+        header.count(beast_http::field::transfer_encoding) > 0 || work->parser->content_length().value_or(0) > 0;
     keep_alive = work->parser->keep_alive() && !server.draining();
     work->parser.reset();
 

@@ -27,7 +27,8 @@ sub raw_status
 {
     my ($bytes, $status, $what) = @_;
     my $answer = $service->raw($bytes);
-    return like($answer, qr{^HTTP/1\.[01] $status [^\r]+\r\n.*Connection: close\r\n.*\{"type":"about:blank".*"status":$status}s, $what);
+    like($answer, qr{^HTTP/1\.[01] $status [^\r]+\r\n.*Connection: close\r\n.*\{"type":"about:blank".*"status":$status}s, $what);
+    return $answer;
 }
 
 raw_status('GET /' . 'x' x 9000 . " HTTP/1.1\r\n${host}Connection: close\r\n\r\n", 414, 'a target that is too long');
@@ -38,6 +39,12 @@ raw_status("POST /health HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello", 405
 raw_status("GET /health HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello", 413, 'a body');
 raw_status("GET /health HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 413, 'a body in chunks');
 raw_status("GET /health HTTP/1.1\r\n${host}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400, 'two lengths of a body');
+for my $encoding ('gzip', 'identity', 'chunked, gzip', 'xchunked')
+{
+    my $answer = raw_status("GET /health HTTP/1.1\r\n${host}Transfer-Encoding: $encoding\r\n\r\nGET /health HTTP/1.1\r\n$host\r\n", 413,
+        "a body in the encoding \"$encoding\"");
+    is(scalar(() = $answer =~ m{^HTTP/1.1 \d}mg), 1, 'which is not taken for the next request');
+}
 raw_status("GET /health HTTP/1.1\r\n${host}Content-Length: -1\r\n\r\n", 400, 'a length that is none');
 raw_status("GET /health HTTP/2.0\r\n$host\r\n", 505, 'another version of HTTP');
 raw_status("hello\r\n\r\n", 400, 'no HTTP at all');
