@@ -120,7 +120,7 @@ void Server::accepted(tcp::socket socket)
 
 bool Server::make_room()
 {
-    for (const Phase phase : {Phase::lingering, Phase::reading, Phase::idle})
+    for (const Phase phase : {Phase::lingering, Phase::reading, Phase::idle, Phase::writing})
     {
         if ((*lists)[phase].empty())
             continue;

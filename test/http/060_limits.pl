@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Socket;
 use Time::HiRes qw(time usleep);
 use HttpService;
 use ReadModelCluster;
@@ -120,6 +121,30 @@ for my $round (1 .. 300)
     push @open, $socket;
     is($strict->get('/health')->{status}, 200, "/health after $round of them") if $round % 60 == 0;
 }
+@open = ();
+
+# Nor do clients that ask for much and take nothing of it keep others out.
+my $stuffed = HttpService->new($node, options => ['--max-connections', 4]);
+for (1 .. 4)
+{
+    my $socket = IO::Socket::INET->new(Proto => 'tcp') // die "socket: $@";
+    setsockopt $socket, SOL_SOCKET, SO_RCVBUF, 4096;
+    connect $socket, pack_sockaddr_in($stuffed->port, inet_aton('127.0.0.1')) or die "connect: $!";
+    $socket->blocking(0);
+    push @open, $socket;
+}
+my $left = 400;
+for (my $end = time + 10; $left > 0 && time < $end;)
+{
+    # Until nothing is taken from any of them any more, since their answers are not.
+    my $taken = 0;
+    $taken += syswrite($_, "GET /health HTTP/1.1\r\n$host\r\n" x 1000) // 0 for @open;
+    $left = $taken ? 400 : $left - 1;
+    usleep(1000) unless $taken;
+}
+is($left, 0, 'clients that take nothing');
+is($stuffed->get('/health')->{status}, 200, '/health finds room');
+is($stuffed->stop, 0, 'the service stops');
 @open = ();
 
 # --- too much to do ---
