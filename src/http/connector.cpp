@@ -21,10 +21,7 @@ constexpr const char *session_settings =
     "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET extra_float_digits = 1; SET idle_session_timeout = 0; "
     "SET idle_in_transaction_session_timeout = 0; SET statement_timeout = ";
 
-// A role that sees no query would be told that all of them are ready.
-constexpr const char *sees_queries = "SELECT pg_catalog.has_schema_privilege('readmodel_catalog', 'USAGE') AND "
-                                     "pg_catalog.has_function_privilege('readmodel_catalog.reader()', 'EXECUTE') "
-                                     "OR pg_catalog.pg_has_role('pg_monitor', 'USAGE')";
+constexpr const char *sees_queries = "SELECT " READMODEL_SEES_QUERIES;
 
 struct Finish
 {

@@ -85,7 +85,7 @@ Response overview(const ReadResult &result)
 {
     if (result.kind == ReadResult::Kind::overloaded)
         return overloaded();
-    if (result.kind != ReadResult::Kind::rows)
+    if (result.kind != ReadResult::Kind::rows || queries_are_hidden(result))
         return unavailable();
     Response response;
     response.body = "[";

@@ -89,6 +89,12 @@ Answer::Answer(const ReadResult &result)
         position = number;
 }
 
+bool queries_are_hidden(const ReadResult &report)
+{
+    constexpr int report_status_column = 1;
+    return report.rows() > 0 && report.text(report.rows() - 1, report_status_column) == "hidden";
+}
+
 void ask(Database &database, const Question &question, ReadCallback callback)
 {
     ask_again(database, question, std::move(callback), 0);

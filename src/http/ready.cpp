@@ -3,6 +3,7 @@
 
 #include "http/parameters.hpp"
 #include "http/readiness.hpp"
+#include "http/reading.hpp"
 #include "http/service.hpp"
 #include "http/shared_read.hpp"
 
@@ -29,7 +30,7 @@ Response rendered(const ReadResult &result, bool one_meant)
 {
     if (result.kind == ReadResult::Kind::overloaded)
         return overloaded();
-    if (result.kind != ReadResult::Kind::rows)
+    if (result.kind != ReadResult::Kind::rows || queries_are_hidden(result))
         return unavailable();
     std::vector<QueryReadiness> queries;
     for (int row = 0; row < result.rows(); row++)

@@ -15,11 +15,19 @@ struct Statement
 namespace statements
 {
 
-// A row for each query: $1 names, or all of them; $2 a definition hash; $3 only those that would not be served.
+// Whether the role may see the queries of others. One that may not would be told of none, and so that all are ready.
+#define READMODEL_SEES_QUERIES                                                                                         \
+    "(pg_catalog.has_schema_privilege('readmodel_catalog', 'USAGE') AND "                                              \
+    "pg_catalog.has_function_privilege('readmodel_catalog.reader()', 'EXECUTE') "                                      \
+    "OR pg_catalog.pg_has_role('pg_monitor', 'USAGE'))"
+
+// A row for each query: $1 names, or all of them; $2 a definition hash; $3 only those that would not be served. If the role has lost
+// its right to see them, the last row says so: its status is "hidden".
 inline constexpr Statement readiness_report = {
     "readiness_report",
     "SELECT name, status, reason, generation, definition_hash, \"position\", lag, estimated_seconds_remaining, served "
-    "FROM readmodel.readiness_report($1, $2, $3)"};
+    "FROM readmodel.readiness_report($1, $2, $3) "
+    "UNION ALL SELECT NULL, 'hidden', NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE NOT " READMODEL_SEES_QUERIES};
 
 // One row: $1 query, $2 id, $3 a definition hash.
 inline constexpr Statement read_state = {"read_state",

@@ -59,6 +59,8 @@ HttpService::is_problem($blind->get('/queries/orders/customer%201'), 403, 'but f
 is($blind->stop, 0, 'it stops');
 
 # --- what it is told ---
+$node->safe_psql('postgres', q{SELECT readmodel.revoke_reader('nobody_yet')});
+$blind->answers($_, 503, '{"status":"unavailable"}', "$_ is not ready for who lost the right to see what is not") for '/ready', '/queries';
 
 sub refuses
 {
