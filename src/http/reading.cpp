@@ -29,7 +29,7 @@ void ask_again(Database &database, const Question &question, ReadCallback callba
     database.read(*question.statement, question.parameters,
                   [&database, question, callback = std::move(callback), tries](const ReadResult &result)
                   {
-                      if (result.sqlstate == "40001" && tries < most_takeovers)
+                      if ((result.sqlstate == "40001" || result.sqlstate == "40P01") && tries < most_takeovers)
                           ask_again(database, question, callback, tries + 1);
                       else
                           callback(result);
