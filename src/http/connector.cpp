@@ -1,9 +1,12 @@
 #include "http/connector.hpp"
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+
+#include <poll.h>
 
 #include "http/database.hpp"
 #include "http/statements.hpp"
@@ -30,7 +33,35 @@ struct Finish
 
 Attempt failed(PGconn *connection, const std::string &what)
 {
-    return {nullptr, what + PQerrorMessage(connection), false};
+    const std::string message = PQerrorMessage(connection);
+    return {nullptr, what + (message.empty() ? "no answer in time" : message), false};
+}
+
+// The last result of what was sent; nothing if it does not come in time. PQexec() would wait for ever for a server that was there
+// when the connection was made and has fallen silent since.
+ResultPtr awaited(PGconn *connection, bool sent, Clock::time_point until)
+{
+    ResultPtr last;
+    while (sent)
+    {
+        while (PQisBusy(connection) != 0)
+        {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+            pollfd input{PQsocket(connection), POLLIN, 0};
+            if (left <= 0 || poll(&input, 1, static_cast<int>(left)) <= 0 || PQconsumeInput(connection) == 0)
+                return nullptr;
+        }
+        ResultPtr part(PQgetResult(connection));
+        if (!part)
+            break;
+        last = std::move(part);
+    }
+    return last;
+}
+
+bool came_to(const ResultPtr &result, ExecStatusType expected)
+{
+    return result && PQresultStatus(result.get()) == expected;
 }
 
 } // namespace
@@ -104,11 +135,14 @@ Attempt Connector::connect() const
                 "role \"" + std::string(PQuser(connection.get())) +
                     "\" is a superuser; use a role that readmodel.grant_reader() was called for, or --allow-superuser",
                 true};
+    const auto until = Clock::now() + options.connect_timeout;
+    const auto execute = [&](const char *text)
+    { return awaited(connection.get(), PQsendQuery(connection.get(), text) == 1, until); };
     const std::string settings = session_settings + std::to_string(options.statement_timeout.count());
-    if (PQresultStatus(ResultPtr(PQexec(connection.get(), settings.c_str())).get()) != PGRES_COMMAND_OK)
+    if (!came_to(execute(settings.c_str()), PGRES_COMMAND_OK))
         return failed(connection.get(), "could not set up the session: ");
-    const ResultPtr sees(PQexec(connection.get(), sees_queries));
-    if (PQresultStatus(sees.get()) != PGRES_TUPLES_OK)
+    const ResultPtr sees = execute(sees_queries);
+    if (!came_to(sees, PGRES_TUPLES_OK))
         return failed(connection.get(), "the extension pg_readmodel is not in this database: ");
     if (std::strcmp(PQgetvalue(sees.get(), 0, 0), "t") != 0)
         return {nullptr,
@@ -117,8 +151,8 @@ Attempt Connector::connect() const
                 false};
     for (const Statement &statement : statements::all)
     {
-        const ResultPtr prepared(PQprepare(connection.get(), statement.name, statement.text, 0, nullptr));
-        if (PQresultStatus(prepared.get()) != PGRES_COMMAND_OK)
+        const bool sent = PQsendPrepare(connection.get(), statement.name, statement.text, 0, nullptr) == 1;
+        if (!came_to(awaited(connection.get(), sent, until), PGRES_COMMAND_OK))
             return failed(connection.get(), "could not prepare \"" + std::string(statement.name) + "\": ");
     }
     return {connection.release(), "", false};
