@@ -81,6 +81,8 @@ public:
     void read(const Statement &statement, Parameters parameters, ReadCallback callback);
 
     bool connected() const { return !open.empty(); }
+    // More than half of the queue is taken: not the time for what can as well be asked a little later.
+    bool crowded() const { return queue.size() > options.queue_size / 2; }
 
     // --- for connections of the pool ---
     void has_turn();

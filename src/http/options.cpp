@@ -169,7 +169,7 @@ void take(const po::variables_map &given, Options &options)
     options.log_format = format == "json" ? log::Format::json : log::Format::text;
     options.pool_size = within(given, "pool-size", 1, 1000);
     options.batch_size = within(given, "batch-size", 1, 1000);
-    options.queue_size = within(given, "queue-size", 0, 1000000);
+    options.queue_size = within(given, "queue-size", 1, 1000000);
     options.max_connections = within(given, "max-connections", 1, 1000000);
     options.max_waits = within(given, "max-waits", 0, 1000000);
     const auto time = [&](const char *name)

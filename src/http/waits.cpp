@@ -61,6 +61,7 @@ struct Waits::Wait
 struct Waits::Group
 {
     Group(boost::asio::io_context &context, std::string key, std::string query, std::optional<std::string> hash)
+    bool let_in = false; // it has found room once, and has waited since
         : key(std::move(key)),
           query(std::move(query)),
           hash(std::move(hash)),
@@ -149,6 +150,9 @@ void Waits::time_is_up(const WaitPtr &wait)
     Response response = problem(504, "the query did not reach the position in time", ",\"position\":" + reached);
     if (wait->reached)
         response.header("X-Query-Position", reached);
+    // Of many whose position has come at the same time not all find room. They were let in, so they look again.
+    if (result.kind == ReadResult::Kind::overloaded && wait->let_in && !wait->late)
+        return join(wait);
     end(wait, response);
 }
 
@@ -189,6 +193,7 @@ void Waits::look_soon(const std::shared_ptr<Group> &group)
         group->looking = false;
         groups.erase(group->key);
         return;
+    wait->let_in = true;
     }
     group->looking = true;
     auto pause = longest_pause;
@@ -221,8 +226,12 @@ void Waits::looked(const std::shared_ptr<Group> &group, const ReadResult &result
         const bool ends = !known || status == "failed" || status == "unknown";
         for (const WaitPtr &wait : std::set(group->waits))
         {
-            if (position)
-                wait->reached = position;
+            // The rest comes with the next look: half the queue is for who does not wait.
+            if (database.crowded())
+                break;
+            // Of a stale answer the report does not tell, but of the generation that is built meanwhile.
+            if (known && !stale)
+                describe(*wait, result);
             const bool reached = position && *position >= wait->wanted && status == "ready";
             if (ends || reached || (stale && since(wait->last_read) >= pause_of_stale))
                 read(wait);

@@ -66,6 +66,22 @@ is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 .*"positions": \[[
 
 # Who hangs up waits no more: there is room for one.
 my $held = ask($narrow->connection, '/queries/orders/me?min_position=1000000');
+# Many more than there is room for reads: whoever was let in is answered all the same.
+my $crowded = HttpService->new($node, options => ['--pool-size', 1, '--batch-size', 1, '--queue-size', 4]);
+$crowded->wait_status('/ready', 200, 'a service with little room');
+my $last = append_order($node, 'postgres', 'me', 8);
+my @crowd;
+for my $i (1 .. 60)
+{
+    push @crowd, ask($crowded->connection, '/queries/orders/me?min_position=' . ($last + 1));
+    my $what = "readmodel_http_position_waits $i";
+    $crowded->wait_for('/metrics', sub { $_->{content} =~ /^$what$/m }, "$i wait") if $i % 4 == 0;
+}
+append_order($node, 'postgres', 'me', 9);
+is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @crowd), 60, 'all of a crowd are answered with their position');
+is($crowded->stop, 0, 'the service stops');
+$position = $last - 1;
+
 $narrow->wait_for('/queries/orders/me?min_position=1000000&timeout=0', sub { $_->{status} == 503 }, 'a second one has no room');
 my $full = $narrow->get('/queries/orders/me?min_position=1000000&timeout=0');
 HttpService::is_problem($full, 503, 'which is a 503');
