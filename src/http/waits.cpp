@@ -4,6 +4,8 @@
 #include <charconv>
 #include <set>
 
+#include "http/readiness.hpp"
+
 namespace http
 {
 
@@ -32,6 +34,8 @@ std::optional<std::int64_t> number(std::optional<std::string_view> text)
 enum ReportColumn
 {
     status_column = 1,
+    generation_column = 3,
+    hash_column = 4,
     position_column = 5,
     served_column = 8,
 };
@@ -54,14 +58,15 @@ struct Waits::Wait
     boost::asio::steady_timer timer;
     Clock::time_point began = Clock::now(), last_read = began;
     std::optional<std::int64_t> reached;
+    Response described;           // has the headers that tell of which generation that is
     std::shared_ptr<Group> group; // none while it reads
     bool reading = false, late = false, over = false;
+    bool let_in = false; // it has found room once, and has waited since
 };
 
 struct Waits::Group
 {
     Group(boost::asio::io_context &context, std::string key, std::string query, std::optional<std::string> hash)
-    bool let_in = false; // it has found room once, and has waited since
         : key(std::move(key)),
           query(std::move(query)),
           hash(std::move(hash)),
@@ -75,6 +80,17 @@ struct Waits::Group
     std::set<WaitPtr> waits;
     bool looking = false; // a look is under way, or about to be
 };
+
+void Waits::describe(Wait &wait, const ReadResult &report)
+{
+    const auto position = report.text(0, position_column);
+    wait.reached = number(position);
+    wait.described.headers.clear();
+    add_generation_headers(wait.described, report.text(0, served_column).value_or(*report.text(0, status_column)),
+                           report.text(0, generation_column), report.text(0, hash_column));
+    if (position)
+        wait.described.header("X-Query-Position", std::string(*position));
+}
 
 Waits::Waits(boost::asio::io_context &context, Database &database, const Options &options, ServiceCounters &counters)
     : context(context),
@@ -128,10 +144,15 @@ void Waits::judge(const WaitPtr &wait, const ReadResult &result)
     {
         const Answer answer(result);
         wait->reached = answer.position;
+        wait->described.headers.clear();
+        add_answer_headers(wait->described, answer);
         const bool reached = answer.position && *answer.position >= wait->wanted;
         if (!(reached && answer.may_be_read()) && answer.status != "failed" && !(reached && wait->late))
             return wait->late ? time_is_up(wait) : join(wait);
     }
+    // Of many whose position has come at the same time not all find room. They were let in, so they look again.
+    if (result.kind == ReadResult::Kind::overloaded && wait->let_in && !wait->late)
+        return join(wait);
     end(wait, answer_to(wait->question, result, wait->exchange->request()));
 }
 
@@ -148,11 +169,7 @@ void Waits::time_is_up(const WaitPtr &wait)
         return read(wait);
     const std::string reached = wait->reached ? std::to_string(*wait->reached) : "null";
     Response response = problem(504, "the query did not reach the position in time", ",\"position\":" + reached);
-    if (wait->reached)
-        response.header("X-Query-Position", reached);
-    // Of many whose position has come at the same time not all find room. They were let in, so they look again.
-    if (result.kind == ReadResult::Kind::overloaded && wait->let_in && !wait->late)
-        return join(wait);
+    response.headers = wait->described.headers;
     end(wait, response);
 }
 
@@ -176,6 +193,7 @@ void Waits::end(const WaitPtr &wait, const Response &response)
 
 void Waits::join(const WaitPtr &wait)
 {
+    wait->let_in = true;
     const std::string key = wait->question.query + '\0' + wait->question.hash.value_or("");
     std::shared_ptr<Group> &group = groups[key];
     if (!group)
@@ -193,7 +211,6 @@ void Waits::look_soon(const std::shared_ptr<Group> &group)
         group->looking = false;
         groups.erase(group->key);
         return;
-    wait->let_in = true;
     }
     group->looking = true;
     auto pause = longest_pause;

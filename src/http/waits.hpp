@@ -45,6 +45,7 @@ private:
     void look_soon(const std::shared_ptr<Group> &group);
     void look(const std::shared_ptr<Group> &group);
     void looked(const std::shared_ptr<Group> &group, const ReadResult &result);
+    static void describe(Wait &wait, const ReadResult &report);
 
     boost::asio::io_context &context;
     Database &database;

@@ -49,7 +49,9 @@ my $late = $service->get('/queries/orders/me?min_position=1000000&timeout=400');
 my $took = time - $began;
 HttpService::is_problem($late, 504, '504 when the time is up');
 is(decode_json($late->{content})->{position}, $position, 'with the position that was reached');
-is($late->{headers}{'x-query-position'}, $position, 'in a header too');
+is_deeply([@{$late->{headers}}{qw(x-query-position x-query-status x-query-generation x-query-definition-hash)}],
+    [$position, 'ready', 1, $node->safe_psql('postgres', 'SELECT definition_hash FROM readmodel.status()')],
+    'in a header too, and the headers say of which generation');
 ok($took >= 0.4 && $took < 5, "after the time that was given ($took s)");
 is($service->get('/queries/orders/me?min_position=1000000&timeout=0')->{status}, 504, 'at once with timeout=0');
 is($service->get("/queries/orders/me?min_position=$position&timeout=0")->{status}, 200, 'which is enough for what is there');
