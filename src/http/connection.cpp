@@ -68,6 +68,7 @@ public:
         connection->hangup = std::move(callback);
         connection->watched = true;
         connection->await_input();
+        connection->drain_late();
     }
 
     bool open() const { return connection->current == this; }
@@ -161,6 +162,13 @@ void Connection::drain()
         if (const auto stream = streaming)
             stream->end();
     }
+}
+
+// A request whose last bytes came after the service began to stop: drain() has passed by already.
+void Connection::drain_late()
+{
+    if (server.draining())
+        boost::asio::post(server.context, [self = shared_from_this()] { self->drain(); });
 }
 
 // --- reading --------------------------------------------------------------------------------------------------------
@@ -377,6 +385,7 @@ std::shared_ptr<Stream> Connection::begin_stream(OneExchange &exchange, const Re
     await_input();
     flush();
     return stream;
+    drain_late();
 }
 
 void Connection::flush()

@@ -61,6 +61,7 @@ private:
     void hung_up();
     void fall_idle();
     void end_gracefully();
+    void drain_late();
     // Nothing of a request has arrived; the parser may have taken the first line out of what is in.
     bool between_requests() const { return !work || (work->in.empty() && !work->parser); }
     size_t unsent() const { return work ? work->out.size() - work->sent : 0; }

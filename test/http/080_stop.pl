@@ -60,6 +60,13 @@ my $under_way = ask($service, '/queries/orders/customer%201');
 ok($node->poll_query_until('postgres', q{SELECT count(*) >= 1 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
     'a request that is held up');
 
+# A change of settings is not read, nor does it end the service.
+$service->signal('HUP');
+ok($service->wait_log(qr/SIGHUP/), 'SIGHUP is told of');
+my $half = $service->connection;
+print {$half} 'GET /queries/orders/customer%201?min_position=1000000&timeout=100000 HTTP/1.1';
+$service->wait_status('/health', 200, 'it is there');
+
 my $began = time;
 $service->signal('TERM');
 ok(told('STOPPING=1'), 'the manager is told that it stops');
@@ -68,6 +75,8 @@ like(HttpService::received($waiting), qr{^HTTP/1.1 503 .*Retry-After: 1\r\n.*Con
 my $refused = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $service->port, Proto => 'tcp');
 ok(!$refused, 'nobody else is let in');
 is($service->ended, undef, 'the service is still there');
+print {$half} "\r\nHost: localhost\r\n\r\n";
+like(HttpService::received($half), qr{^HTTP/1.1 503 .*Retry-After: 1\r\n}s, 'so is who asks for it only now');
 $lock->query_safe('COMMIT');
 like(HttpService::received($under_way), qr{^HTTP/1.1 200 .*Connection: close\r\n}s, 'what was under way is answered');
 is($service->wait_end, 0, 'and the service ends by itself');
