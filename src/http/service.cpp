@@ -63,7 +63,7 @@ Service::Service(Options chosen)
       server(context, options, counters,
              [this](const ExchangePtr &exchange, std::string_view method, std::string_view target)
              { dispatch(exchange, method, target); }),
-      signals(context, SIGTERM, SIGINT),
+      signals(context, SIGTERM, SIGINT, SIGHUP),
       deadline(context),
       watchdog(context)
 {
@@ -154,7 +154,7 @@ bool Service::has_token(const Request &request) const
 void Service::stop_on_signal()
 {
     signals.async_wait(
-        [this](const error_code &error, int)
+        [this](const error_code &error, int number)
         {
             if (error)
                 return;
@@ -169,6 +169,11 @@ void Service::stop()
 {
     stopping = true;
     log::info("stopping: requests under way are answered");
+            if (number == SIGHUP)
+            {
+                log::warning("settings are read at the start only: SIGHUP changes nothing");
+                return stop_on_signal();
+            }
     sd_notify(0, "STOPPING=1");
     deadline.expires_after(options.drain_timeout);
     deadline.async_wait(
