@@ -50,8 +50,8 @@ std::string one_line(std::string_view text)
     const bool plain = storable(text);
     for (char &c : line)
     {
-        if (c == '\n' || c == '\t')
-            c = ' ';
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+            c = ' '; // nor does what controls a terminal reach it
         else if (!plain && (c & 0x80))
             c = '?';
     }
