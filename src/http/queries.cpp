@@ -100,10 +100,8 @@ Response overview(const ReadResult &result)
             else
                 response.body += "null";
         };
-        const auto number = [&](std::string_view member, int column) {
-            response.body.append(R"(,")").append(member).append(R"(":)").append(
-                result.text(row, column).value_or("null"));
-        };
+        const auto number = [&](std::string_view member, int column)
+        { response.body.append(R"(,")").append(member).append(R"(":)").append(json_number(result.text(row, column))); };
         response.body += row > 0 ? R"(,{"name":)" : R"({"name":)";
         append_json(response.body, result.text(row, name).value_or(""));
         text("status", status);

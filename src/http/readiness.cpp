@@ -23,7 +23,7 @@ size_t rank(std::string_view status)
 
 void append_member(std::string &body, std::string_view name, std::optional<std::string_view> number)
 {
-    body.append(R"(,")").append(name).append(R"(":)").append(number.value_or("null"));
+    body.append(R"(,")").append(name).append(R"(":)").append(json_number(number));
 }
 
 void append_query(std::string &body, const QueryReadiness &query, bool with_status)

@@ -159,6 +159,11 @@ std::string_view reason_phrase(unsigned status)
 
 void append_json(std::string &out, std::string_view text)
 {
+std::string_view json_number(std::optional<std::string_view> text)
+{
+    return text && text->find_first_of("NI") == std::string_view::npos ? *text : "null";
+}
+
     constexpr char digits[] = "0123456789abcdef";
     out += '"';
     for (const char c : text)

@@ -20,7 +20,7 @@ struct Response
 {
     unsigned status = 200;
     std::string_view type = content_type::json; // of static duration
-    std::string_view cache = "no-store";         // Cache-Control, of static duration
+    std::string_view cache = "no-store";        // Cache-Control, of static duration
     std::string body;
     std::vector<std::pair<std::string_view, std::string>>
         headers; // names of static duration, values without line breaks
@@ -61,6 +61,9 @@ void write_response(std::string &out, const Response &response, const Framing &f
 void write_stream_head(std::string &out, const Response &response, std::string_view date);
 
 std::string_view reason_phrase(unsigned status);
+
+// A number as PostgreSQL writes it, as JSON: null for NULL, and for NaN and Infinity, which JSON does not have.
+std::string_view json_number(std::optional<std::string_view> text);
 
 // Appends a string as JSON, with its quotes. The text is valid UTF-8.
 void append_json(std::string &out, std::string_view text);

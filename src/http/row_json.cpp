@@ -62,8 +62,7 @@ void append_value(std::string &out, Oid type, std::string_view text)
         out += text == "t" ? "true" : "false";
         return;
     case type_float8:
-        // NaN and Infinity are no JSON.
-        out += text.find_first_of("NI") == std::string_view::npos ? text : "null";
+        out += json_number(text);
         return;
     case type_json:
     case type_jsonb:

@@ -161,6 +161,19 @@ TEST(HttpResponse, StringsAsJson)
     EXPECT_EQ(out, "\"\\\"\\\\\\n\\u0001\\u001f\x7f ä/\"");
 }
 
+TEST(HttpResponse, NumbersAsJson)
+{
+    EXPECT_EQ(json_number("7"), "7");
+    EXPECT_EQ(json_number("1e+25"), "1e+25");
+    for (const auto text : {"NaN", "Infinity", "-Infinity"})
+        EXPECT_EQ(json_number(text), "null");
+    EXPECT_EQ(json_number(std::nullopt), "null");
+    auto slow = query("slow", "rebuilding");
+    slow.estimated_seconds_remaining = "Infinity";
+    const Response response = readiness_response({slow}, true);
+    EXPECT_NE(response.body.find(R"("estimatedSecondsRemaining":null)"), std::string::npos) << response.body;
+}
+
 TEST(HttpParameters, OnlyWhatIsKnownAndSound)
 {
     const auto fault = [](const char *name, const char *value, auto read)
