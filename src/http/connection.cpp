@@ -333,6 +333,7 @@ void Connection::dispatch()
         exchange->respond(problem(414, "the request's target is too long"));
     else
     {
+        request.host = copied(header[beast_http::field::host]);
         request.accept = copied(header[beast_http::field::accept]);
         request.authorization = copied(header[beast_http::field::authorization]);
         request.if_none_match = copied(header[beast_http::field::if_none_match]);
@@ -384,8 +385,8 @@ std::shared_ptr<Stream> Connection::begin_stream(OneExchange &exchange, const Re
     watched = true;
     await_input();
     flush();
-    return stream;
     drain_late();
+    return stream;
 }
 
 void Connection::flush()

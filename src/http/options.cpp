@@ -61,6 +61,10 @@ po::options_description settings()
     auto add = all.add_options();
     add("address", text("127.0.0.1", "ip"), "address to listen on; 0.0.0.0 or :: for all");
     add("port", po::value<std::string>()->default_value("8080")->value_name("n"), "port to listen on; 0: any free one");
+    add("host", text("", "names"),
+        "names by which clients may call it, with commas between them, besides its address and localhost; without a "
+        "token "
+        "it answers to no other ones, unless it listens elsewhere than on 127.0.0.1 and this is empty");
     add("database", text("", "string"),
         "connection string of libpq, such as \"service=shop\"; PG* and ~/.pgpass count too");
     add("allow-superuser", po::bool_switch(), "serve even if the role is a superuser");
@@ -157,10 +161,25 @@ unsigned within(const po::variables_map &given, const char *name, unsigned least
     return value;
 }
 
+std::vector<std::string> names_of(const std::string &list)
+{
+    std::vector<std::string> names(1);
+    for (const unsigned char c : list)
+    {
+        if (c == ',')
+            names.emplace_back();
+        else if (c != ' ')
+            names.back() += static_cast<char>(std::tolower(c));
+    }
+    std::erase(names, "");
+    return names;
+}
+
 void take(const po::variables_map &given, Options &options)
 {
     options.address = given["address"].as<std::string>();
     options.port = port_number(given["port"].as<std::string>());
+    options.hosts = names_of(given["host"].as<std::string>());
     options.database = given["database"].as<std::string>();
     options.allow_superuser = given["allow-superuser"].as<bool>();
     const std::string &format = given["log-format"].as<std::string>();

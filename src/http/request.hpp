@@ -22,7 +22,7 @@ struct Request
     std::vector<std::string> captured; // the segments that stand for {..} in the route
     std::string_view method = "other"; // GET, HEAD or other, as the counters know it
     bool head = false;                 // HEAD: is answered as GET, the connection leaves the body out
-    std::string accept, authorization, if_none_match;
+    std::string host, accept, authorization, if_none_match;
     Clock::time_point arrived;
     const std::string *route = nullptr; // its pattern, once it is known
 };

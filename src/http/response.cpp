@@ -142,6 +142,8 @@ std::string_view reason_phrase(unsigned status)
         return "Content Too Large";
     case 414:
         return "URI Too Long";
+    case 421:
+        return "Misdirected Request";
     case 431:
         return "Request Header Fields Too Large";
     case 500:
@@ -157,13 +159,13 @@ std::string_view reason_phrase(unsigned status)
     }
 }
 
-void append_json(std::string &out, std::string_view text)
-{
 std::string_view json_number(std::optional<std::string_view> text)
 {
     return text && text->find_first_of("NI") == std::string_view::npos ? *text : "null";
 }
 
+void append_json(std::string &out, std::string_view text)
+{
     constexpr char digits[] = "0123456789abcdef";
     out += '"';
     for (const char c : text)

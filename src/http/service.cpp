@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
+#include "http/host.hpp"
 #include "http/log.hpp"
 
 namespace http
@@ -81,6 +82,8 @@ int Service::run()
 {
     std::signal(SIGPIPE, SIG_IGN);
     server.listen();
+    // Who has the token is no web page of somewhere else. What listens on other addresses is called by names that we cannot know.
+    checks_host = options.token.empty() && (!options.hosts.empty() || server.endpoint().address().is_loopback());
     stop_on_signal();
     database.start();
     greet();
@@ -131,6 +134,9 @@ void Service::dispatch(const ExchangePtr &exchange, std::string_view method, std
     if (!options.token.empty() && (!route || route->access == Access::guarded) && !has_token(request))
         return exchange->respond(
             problem(401, "a bearer token is asked for").header("WWW-Authenticate", "Bearer realm=\"readmodel\""));
+    if (!may_be_meant(request) && (!route || route->access == Access::guarded))
+        return exchange->respond(problem(
+            421, "the service is not known by the name in the header Host: its option --host tells it more names"));
     if (!route)
         return exchange->respond(problem(404, "there is nothing at this path"));
     request.route = &route->pattern;
@@ -151,6 +157,11 @@ bool Service::has_token(const Request &request) const
     return same_secret(given.substr(scheme.size()), options.token);
 }
 
+bool Service::may_be_meant(const Request &request) const
+{
+    return !checks_host || request.host.empty() || is_own_host(request.host, options.hosts);
+}
+
 void Service::stop_on_signal()
 {
     signals.async_wait(
@@ -158,6 +169,11 @@ void Service::stop_on_signal()
         {
             if (error)
                 return;
+            if (number == SIGHUP)
+            {
+                log::warning("settings are read at the start only: SIGHUP changes nothing");
+                return stop_on_signal();
+            }
             if (stopping)
                 return context.stop(); // asked twice
             stop();
@@ -169,11 +185,6 @@ void Service::stop()
 {
     stopping = true;
     log::info("stopping: requests under way are answered");
-            if (number == SIGHUP)
-            {
-                log::warning("settings are read at the start only: SIGHUP changes nothing");
-                return stop_on_signal();
-            }
     sd_notify(0, "STOPPING=1");
     deadline.expires_after(options.drain_timeout);
     deadline.async_wait(

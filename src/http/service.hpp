@@ -34,6 +34,7 @@ public:
 private:
     void dispatch(const ExchangePtr &exchange, std::string_view method, std::string_view target);
     bool has_token(const Request &request) const;
+    bool may_be_meant(const Request &request) const;
     void stop_on_signal();
     void stop();
     void greet() const;
@@ -42,6 +43,7 @@ private:
     Server server;
     boost::asio::signal_set signals;
     boost::asio::steady_timer deadline, watchdog;
+    bool checks_host = false;
     int exit_status = 0;
     bool stopping = false;
 };

@@ -26,7 +26,7 @@ $_->wait_status('/ready', 200, 'a service') for $service, $narrow;
 sub ask
 {
     my ($socket, $target) = @_;
-    print {$socket} "GET $target HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    print {$socket} "GET $target HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     return $socket;
 }
 
@@ -66,8 +66,6 @@ my $next = append_order($node, 'postgres', 'me', 7);
 is($next, $position + 1, 'the position that is awaited');
 is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 .*"positions": \[[^]]*\b$next\]}s } @waiting), 100, 'all are answered with it');
 
-# Who hangs up waits no more: there is room for one.
-my $held = ask($narrow->connection, '/queries/orders/me?min_position=1000000');
 # Many more than there is room for reads: whoever was let in is answered all the same.
 my $crowded = HttpService->new($node, options => ['--pool-size', 1, '--batch-size', 1, '--queue-size', 4]);
 $crowded->wait_status('/ready', 200, 'a service with little room');
@@ -84,6 +82,8 @@ is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @crowd), 60, '
 is($crowded->stop, 0, 'the service stops');
 $position = $last - 1;
 
+# Who hangs up waits no more: there is room for one.
+my $held = ask($narrow->connection, '/queries/orders/me?min_position=1000000');
 $narrow->wait_for('/queries/orders/me?min_position=1000000&timeout=0', sub { $_->{status} == 503 }, 'a second one has no room');
 my $full = $narrow->get('/queries/orders/me?min_position=1000000&timeout=0');
 HttpService::is_problem($full, 503, 'which is a 503');
@@ -94,8 +94,8 @@ $narrow->wait_status('/queries/orders/me?min_position=1000000&timeout=0', 504, '
 
 # A request that comes on the same connection while the first one waits is answered after it.
 my $pipelined = $service->connection;
-print {$pipelined} "GET /queries/orders/me?min_position=1000000&timeout=300 HTTP/1.1\r\nHost: x\r\n\r\n";
-print {$pipelined} "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+print {$pipelined} "GET /queries/orders/me?min_position=1000000&timeout=300 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+print {$pipelined} "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 like(HttpService::received($pipelined), qr{^HTTP/1.1 504 .*HTTP/1.1 200 .*\{"status":"ok"\}$}s, 'in the order in which they were asked');
 
 # A query that fails ends the wait at once.

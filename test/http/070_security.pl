@@ -21,6 +21,7 @@ $node->safe_psql('postgres', q{
 
 my $token = 'a-long.secret_0123456789';
 my $guarded = HttpService->new($node, token => "$token\n");
+ok($guarded->wait_log(qr/connected to the database/), 'a service that asks for a token');
 $guarded->wait_for('/ready', sub { $_->{status} == 401 }, 'without a token: 401');
 for my $path ('/ready', '/queries', '/queries/orders', '/queries/orders/customer%201', '/nothing')
 {
@@ -34,7 +35,9 @@ for my $wrong ("Bearer ${token}x", 'Bearer ' . substr($token, 0, -1), 'Bearer ',
 {
     is($guarded->get('/ready', Authorization => $wrong)->{status}, 401, "not with \"$wrong\"");
 }
-isnt($guarded->get('/ready', Authorization => "bearer $token")->{status}, 401, 'the name of the scheme may be written in lower case');
+is($guarded->get('/ready', Authorization => "bearer $token")->{status}, 200, 'the name of the scheme may be written in lower case');
+like($guarded->raw("GET /ready HTTP/1.1\r\nHost: elsewhere\r\nAuthorization: Bearer $token\r\nConnection: close\r\n\r\n"),
+    qr{^HTTP/1.1 200 }, 'with it, by any name');
 is($guarded->stop, 0, 'it stops');
 my $environment = HttpService->new($node, environment => {READMODEL_HTTP_TOKEN => $token});
 is($environment->get('/ready')->{status}, 401, 'a token of the environment is asked for');
@@ -56,11 +59,33 @@ $blind->answers('/ready', 503, '{"status":"unavailable"}', 'and does not make al
 $node->safe_psql('postgres', q{SELECT readmodel.grant_reader('nobody_yet')});
 $blind->wait_status('/ready', 200, 'once it may, all goes on');
 HttpService::is_problem($blind->get('/queries/orders/customer%201'), 403, 'but for states it needs SELECT on the view');
-is($blind->stop, 0, 'it stops');
-
-# --- what it is told ---
 $node->safe_psql('postgres', q{SELECT readmodel.revoke_reader('nobody_yet')});
 $blind->answers($_, 503, '{"status":"unavailable"}', "$_ is not ready for who lost the right to see what is not") for '/ready', '/queries';
+is($blind->stop, 0, 'it stops');
+
+# --- by what name ---
+
+my $named = HttpService->new($node, options => ['--host', 'shop.example, readmodel']);
+my $plain = HttpService->new($node);
+$_->wait_status('/ready', 200, 'a service') for $plain, $named;
+
+sub called
+{
+    my ($service, $name, $path) = @_;
+    return $service->raw("GET $path HTTP/1.1\r\nHost: $name\r\nConnection: close\r\n\r\n") =~ m{^HTTP/1.1 (\d+) } ? $1 : 'nothing';
+}
+
+for my $path ('/ready', '/queries', '/queries/orders/customer%201', '/metrics', '/events', '/nothing')
+{
+    is(called($plain, 'attacker.example:8080', $path), 421, "a page that has its name resolve to us does not read $path");
+}
+is(called($plain, 'attacker.example', '/health'), 200, '/health tells nothing');
+is(called($plain, $_, '/ready'), 200, "\"$_\" is a name of ours") for 'localhost', 'LocalHost:8080', '127.0.0.1:1', '[::1]:8080';
+is(called($named, $_, '/ready'), 200, "\"$_\" is one that it was told") for 'shop.example', 'Readmodel:8080', 'localhost';
+is(called($named, 'attacker.example', '/ready'), 421, 'another is none');
+is($_->stop, 0, 'it stops') for $plain, $named;
+
+# --- what it is told ---
 
 sub refuses
 {

@@ -42,7 +42,7 @@ sub ask
 {
     my ($service, $target) = @_;
     my $socket = $service->connection;
-    print {$socket} "GET $target HTTP/1.1\r\nHost: x\r\n\r\n";
+    print {$socket} "GET $target HTTP/1.1\r\nHost: localhost\r\n\r\n";
     return $socket;
 }
 
