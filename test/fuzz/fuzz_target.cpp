@@ -1,4 +1,4 @@
-// Fuzzes what the HTTP service reads by itself: targets, their parameters, and lists of entity tags. Whatever is taken can be stored,
+// Fuzzes what the HTTP service reads by itself: targets, their parameters, lists of entity tags, and the headers Host and Accept. Whatever is taken can be stored,
 // and is the same when it is written and read once more.
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +7,8 @@
 #include <string_view>
 
 #include "http/etag.hpp"
+#include "http/host.hpp"
+#include "http/metrics.hpp"
 #include "http/parameters.hpp"
 #include "http/target.hpp"
 
@@ -68,5 +70,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     http::matches(text, tag);
     // A list goes on after any tag, and so finds ours at its end.
     must(!http::matches(text, "\"\"") || text.find_first_of("\"*") != text.npos);
+    const bool own = http::is_own_host(text, {"readmodel"});
+    must(own == http::is_own_host(text, {"readmodel", "elsewhere"}) || text.size() >= 9);
+    must(!own || text.find_first_of("/@%\\") == text.npos);
+    http::metrics_format(text);
     return 0;
 }
