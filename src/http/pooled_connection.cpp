@@ -65,8 +65,11 @@ bool PooledConnection::send_one(const Read &read)
     std::array<const char *, most> values{};
     for (size_t i = 0; i < read.parameters.size() && i < most; i++)
         values[i] = read.parameters[i] ? read.parameters[i]->c_str() : nullptr;
+    // The server keeps results back until the end of the batch. Several that take long would then look like a server that hangs, and
+    // keep those before them from their answers.
     return PQsendQueryPrepared(connection, read.statement->name, static_cast<int>(read.parameters.size()),
-                               values.data(), nullptr, nullptr, 0) == 1;
+                               values.data(), nullptr, nullptr, 0) == 1 &&
+           (read.statement->brief || PQsendFlushRequest(connection) == 1);
 }
 
 void PooledConnection::await_input()

@@ -10,6 +10,7 @@ struct Statement
 {
     const char *name;
     const char *text;
+    bool brief = false; // its result may as well come with the others of its batch
 };
 
 namespace statements
@@ -33,7 +34,8 @@ inline constexpr Statement readiness_report = {
 inline constexpr Statement read_state = {"read_state",
                                          "SELECT status, reason, generation, definition_hash, \"position\", "
                                          "estimated_seconds_remaining, state, state_position, "
-                                         "updated_at FROM readmodel.read_state($1, $2, $3)"};
+                                         "updated_at FROM readmodel.read_state($1, $2, $3)",
+                                         true};
 
 // A page, at least one row: $1 query, $2 the id before its first, $3 how many at most, $4 a definition hash.
 inline constexpr Statement read_states = {"read_states",

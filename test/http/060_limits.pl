@@ -172,6 +172,31 @@ $lock->query_safe('COMMIT');
 is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @under_way), 4, 'those that were in time are answered');
 is($busy->get('/queries/orders/customer%201')->{status}, 200, 'and others again');
 
+# Statements of a batch have the limit of their time one by one, as long as all of them may take together.
+$node->safe_psql('postgres', q{
+    CREATE FUNCTION public.slowly() RETURNS boolean LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.6); RETURN true; END';
+    CREATE ROLE maker;
+    SELECT readmodel.grant_definer('maker');
+    GRANT SELECT ON public.events TO maker;
+    SET ROLE maker;
+    SELECT readmodel.define_query('slow', 'shop', 'public.order_placed(jsonb, jsonb)', key => $$'all'$$);
+    GRANT SELECT ON readmodel.slow TO web});
+wait_until($node, 'postgres', q{readmodel.readiness('slow') = 'ready'}, 'a query with one state');
+my $table = $node->safe_psql('postgres', q{SELECT DISTINCT d.refobjid::regclass FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+    WHERE r.ev_class = 'readmodel.slow'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class});
+$node->safe_psql('postgres', "ALTER TABLE $table ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+    CREATE POLICY slowly ON $table USING (public.slowly())");
+my $patient = HttpService->new($node, options => ['--pool-size', 1, '--statement-timeout', '1s', '--queue-timeout', '20s']);
+$patient->wait_status('/ready', 200, 'a service with one connection');
+my @batch = map { $patient->connection } 1 .. 6;
+for my $socket (@batch)
+{
+    print {$socket} "GET /queries/slow?limit=1 HTTP/1.1\r\n${host}Connection: close\r\n\r\n";
+}
+is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @batch), 6, 'a batch of slow statements is waited for');
+unlike($patient->log, qr/lost a connection/, 'on the same connection');
+is($patient->stop, 0, 'the service stops');
+
 # The same with little patience for statements.
 my $hasty = HttpService->new($node, options => ['--pool-size', 1, '--batch-size', 1, '--queue-timeout', '100ms', '--statement-timeout', '600ms']);
 $hasty->wait_status('/ready', 200, 'another service');
