@@ -16,10 +16,11 @@ namespace
 namespace beast_http = boost::beast::http;
 using boost::system::error_code;
 
-constexpr size_t header_limit = 16384;      // of a request, its first line included
-constexpr size_t target_limit = 8192;       //
-constexpr size_t unsent_limit = 256 * 1024; // of answers, before more requests of the same connection are looked at
-constexpr size_t stream_limit = 4 * 1024 * 1024; // of a body that goes on, for a client that does not take it
+constexpr size_t header_limit = 16384; // of a request, its first line included
+constexpr size_t target_limit = 8192;  //
+constexpr size_t unsent_limit =
+    size_t{256} * 1024; // of answers, before more requests of the same connection are looked at
+constexpr size_t stream_limit = size_t{4} * 1024 * 1024; // of a body that goes on, for a client that does not take it
 
 bool blocks(const error_code &error)
 {
@@ -40,7 +41,8 @@ class Connection::OneExchange final : public Exchange
 public:
     explicit OneExchange(std::shared_ptr<Connection> connection) : connection(std::move(connection)) {}
 
-    // A handler that lost its way: the client is not left waiting.
+    // A handler that lost its way: the client is not left waiting. Only want of memory can raise an error here, and that is the end.
+    // NOLINTNEXTLINE(bugprone-exception-escape)
     ~OneExchange() override
     {
         if (open())

@@ -31,7 +31,7 @@ std::optional<std::string> ParameterReader::text(std::string_view name)
 
 std::optional<std::string> ParameterReader::hash(std::string_view name)
 {
-    const auto value = text(name);
+    auto value = text(name);
     if (value && (value->size() != 64 || value->find_first_not_of("0123456789abcdef") != value->npos))
         complain("the parameter \"" + std::string(name) + "\" is not 64 hexadecimal digits in lower case");
     return value;

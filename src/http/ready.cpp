@@ -33,6 +33,7 @@ Response rendered(const ReadResult &result, bool one_meant)
     if (result.kind != ReadResult::Kind::rows || queries_are_hidden(result))
         return unavailable();
     std::vector<QueryReadiness> queries;
+    queries.reserve(static_cast<size_t>(result.rows()));
     for (int row = 0; row < result.rows(); row++)
         queries.push_back({.name = result.text(row, name).value_or(""),
                            .status = result.text(row, status).value_or(""),

@@ -29,7 +29,7 @@ unsigned possible_connections(unsigned wanted, unsigned others)
     if (limit.rlim_cur >= wanted + others)
         return wanted;
     const auto possible =
-        static_cast<unsigned>(limit.rlim_cur > 2 * others ? limit.rlim_cur - others : limit.rlim_cur / 2);
+        static_cast<unsigned>(limit.rlim_cur > rlim_t{2} * others ? limit.rlim_cur - others : limit.rlim_cur / 2);
     log::warning("the process may open too few files for max-connections", {{"connections", std::to_string(possible)}});
     return possible;
 }
