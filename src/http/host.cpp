@@ -41,6 +41,8 @@ bool is_own_host(std::string_view host, const std::vector<std::string> &names)
         name.pop_back();
     std::transform(name.begin(), name.end(), name.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    if (name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") != name.npos)
+        return false;
     return name == "localhost" || name.ends_with(".localhost") ||
            std::find(names.begin(), names.end(), name) != names.end() || is_address(name);
 }

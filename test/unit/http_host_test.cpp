@@ -16,7 +16,7 @@ TEST(HttpHost, NoNameThatAPageCanHave)
 {
     for (const char *host : {"", "x", "attacker.example", "127.0.0.1.attacker.example", "localhost.attacker.example",
                              "127.0.0.1:80.attacker.example", "[::1].attacker.example", "[::1", "notlocalhost",
-                             "localhost:x", "127.0.0.1@attacker.example", "a:b:c", "::1"})
+                             "localhost:x", "127.0.0.1@attacker.example", "a:b:c", "::1", "a/.localhost"})
         EXPECT_FALSE(is_own_host(host, {})) << host;
     using namespace std::string_view_literals;
     EXPECT_FALSE(is_own_host("127.0.0.1\0.attacker.example"sv, {}));
