@@ -263,6 +263,7 @@ bool Connection::next_request()
         work->parser->header_limit(header_limit);
         work->parser->eager(false);
         work->first_line_taken = false;
+        work->taken = 0;
     }
     error_code error;
     const size_t used = work->parser->put(boost::asio::buffer(work->in), error);
@@ -273,9 +274,17 @@ bool Connection::next_request()
         refuse_unreadable(error);
         return false;
     }
+    // The parser's own limit is for what it is shown at a time.
+    work->taken += used;
+    const bool complete = work->parser->is_header_done();
+    if (work->taken + (complete ? 0 : work->in.size() - used) > header_limit)
+    {
+        refuse(problem(431, "the request's header is too long"));
+        return false;
+    }
     work->in.erase(0, used);
     work->first_line_taken = work->first_line_taken || used > 0;
-    return work->parser->is_header_done();
+    return complete;
 }
 
 void Connection::refuse_unreadable(const error_code &error)

@@ -36,6 +36,17 @@ raw_status('GET /' . 'x' x 9000 . " HTTP/1.1\r\n${host}Connection: close\r\n\r\n
 raw_status('GET /' . 'x' x 40000, 414, 'one that does not end');
 raw_status("GET /health HTTP/1.1\r\n${host}X-Long: " . 'x' x 20000 . "\r\n\r\n", 431, 'a header that is too long');
 raw_status("GET /health HTTP/1.1\r\n$host" . "X: y\r\n" x 5000 . "\r\n", 431, 'too many headers');
+{
+    # In pieces, each of which was read before the next one comes.
+    my $socket = $service->connection;
+    $socket->syswrite("GET /health HTTP/1.1\r\n$host");
+    foreach my $piece (1 .. 8)
+    {
+        is($service->get('/health')->{status}, 200, 'what was sent has been read');
+        last if !$socket->syswrite("X: y\r\n" x 1000);
+    }
+    like(HttpService::received($socket), qr{^HTTP/1\.1 431 }, 'too many headers, which come in pieces');
+}
 raw_status("POST /health HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello", 405, 'another method, with a body');
 raw_status("GET /health HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello", 413, 'a body');
 raw_status("GET /health HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 413, 'a body in chunks');
