@@ -35,6 +35,11 @@ std::chrono::milliseconds with_jitter(std::chrono::milliseconds time)
 
 } // namespace
 
+const std::string *Read::query() const
+{
+    return statement->touches == Touches::states && !parameters.empty() && parameters[0] ? &*parameters[0] : nullptr;
+}
+
 std::optional<std::string_view> ReadResult::text(int row, int column) const
 {
     if (PQgetisnull(result.get(), row, column))
@@ -124,13 +129,14 @@ void Database::give(Read read)
 {
     if (open.empty())
         return read.callback(failure(ReadResult::Kind::unavailable));
-    if (queue.size() >= options.queue_size)
+    std::deque<Read> &mine = queue_of(read);
+    if (mine.size() >= options.queue_size)
     {
         counters.statements_refused++;
         return read.callback(failure(ReadResult::Kind::overloaded));
     }
-    queue.push_back(std::move(read));
-    counters.statements_waiting = queue.size();
+    mine.push_back(std::move(read));
+    counters.statements_waiting = waiting();
     serve_soon();
 }
 
@@ -152,23 +158,60 @@ void Database::serve_soon()
                       });
 }
 
-// Shares what waits among the connections that have nothing to do.
+// The first connection serves what touches the catalog alone, so that probes are answered while others wait for a lock. The rest
+// serve the reads of states, those of one query all but one of them, so that a query that is locked leaves one to the others.
 void Database::serve()
 {
-    auto idle =
-        static_cast<size_t>(std::count_if(open.begin(), open.end(), [](const auto &one) { return one->idle(); }));
-    for (const auto &connection : std::vector(open))
+    const std::vector connections(open);
+    if (connections.size() == 1)
     {
-        if (queue.empty() || !connection->idle())
-            continue;
-        const size_t share = std::min<size_t>((queue.size() + idle - 1) / idle, options.batch_size);
-        idle--;
-        std::deque<Read> batch(std::make_move_iterator(queue.begin()),
-                               std::make_move_iterator(queue.begin() + static_cast<std::ptrdiff_t>(share)));
-        queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(share));
-        connection->send(std::move(batch));
+        for (std::deque<Read> *from : {&status_queue, &queue})
+            send_share(*connections.front(), *from, 1, 0);
     }
-    counters.statements_waiting = queue.size();
+    else if (!connections.empty())
+    {
+        send_share(*connections.front(), status_queue, 1, 0);
+        auto idle = static_cast<size_t>(
+            std::count_if(connections.begin() + 1, connections.end(), [](const auto &one) { return one->idle(); }));
+        for (size_t i = 1; i < connections.size(); i++)
+        {
+            if (connections[i]->idle())
+                send_share(*connections[i], queue, idle--, connections.size() - 2);
+        }
+    }
+    counters.statements_waiting = waiting();
+}
+
+// Gives an idle connection its share of a queue that so many idle ones take from. Others: how many connections there are besides it for the
+// same queue.
+void Database::send_share(PooledConnection &connection, std::deque<Read> &from, size_t idle, size_t others)
+{
+    if (from.empty() || !connection.idle())
+        return;
+    const size_t share = std::min<size_t>((from.size() + idle - 1) / idle, options.batch_size);
+    std::deque<Read> batch, left;
+    while (!from.empty() && batch.size() < share)
+    {
+        Read read = std::move(from.front());
+        from.pop_front();
+        (others > 0 && has_enough(read, connection, others) ? left : batch).push_back(std::move(read));
+    }
+    from.insert(from.begin(), std::make_move_iterator(left.begin()), std::make_move_iterator(left.end()));
+    if (!batch.empty())
+        connection.send(std::move(batch));
+}
+
+bool Database::has_enough(const Read &read, const PooledConnection &connection, size_t most) const
+{
+    const std::string *const query = read.query();
+    return query &&
+           static_cast<size_t>(std::count_if(open.begin(), open.end(), [&](const auto &one)
+                                             { return one.get() != &connection && one->reads_of(*query); })) >= most;
+}
+
+std::deque<Read> &Database::queue_of(const Read &read)
+{
+    return read.statement->touches == Touches::catalog ? status_queue : queue;
 }
 
 void Database::broken(PooledConnection &connection, std::deque<Read> under_way, bool hangs)
@@ -189,8 +232,11 @@ void Database::broken(PooledConnection &connection, std::deque<Read> under_way, 
     }
     if (open.empty())
     {
-        std::move(queue.begin(), queue.end(), std::back_inserter(lost));
-        queue.clear();
+        for (std::deque<Read> *from : {&status_queue, &queue})
+        {
+            std::move(from->begin(), from->end(), std::back_inserter(lost));
+            from->clear();
+        }
         counters.statements_waiting = 0;
     }
     for (const Read &read : lost)
@@ -201,14 +247,17 @@ void Database::broken(PooledConnection &connection, std::deque<Read> under_way, 
 void Database::watch()
 {
     const auto now = Clock::now();
-    while (!queue.empty() && now - queue.front().queued > options.queue_timeout)
+    for (std::deque<Read> *from : {&status_queue, &queue})
     {
-        const Read read = std::move(queue.front());
-        queue.pop_front();
-        counters.statements_refused++;
-        read.callback(failure(ReadResult::Kind::overloaded));
+        while (!from->empty() && now - from->front().queued > options.queue_timeout)
+        {
+            const Read read = std::move(from->front());
+            from->pop_front();
+            counters.statements_refused++;
+            read.callback(failure(ReadResult::Kind::no_turn));
+        }
     }
-    counters.statements_waiting = queue.size();
+    counters.statements_waiting = waiting();
     for (const auto &connection : std::vector(open))
         connection->check(options.statement_timeout + grace);
     watcher.expires_after(watch_interval);

@@ -40,7 +40,8 @@ struct ReadResult
         rows,
         error,       // the server refused it: sqlstate
         unavailable, // there is no connection, or it broke, or nothing came back in time
-        overloaded,  // there was no room, or no turn in time
+        overloaded,  // there was no room
+        no_turn,     // all connections were busy with others for too long
     };
     Kind kind = Kind::unavailable;
     ResultPtr result;
@@ -62,6 +63,9 @@ struct Read
     ReadCallback callback;
     Clock::time_point queued;
     unsigned tries = 0;
+
+    // The query whose states are read; none for what reads no states or those of all.
+    const std::string *query() const;
 };
 
 class Connector;
@@ -95,6 +99,10 @@ private:
     void give(Read read);
     void serve_soon();
     void serve();
+    void send_share(PooledConnection &connection, std::deque<Read> &from, size_t idle, size_t others);
+    bool has_enough(const Read &read, const PooledConnection &connection, size_t most) const;
+    std::deque<Read> &queue_of(const Read &read);
+    size_t waiting() const { return status_queue.size() + queue.size(); }
     void watch();
 
     boost::asio::io_context &context;
@@ -103,7 +111,7 @@ private:
     std::function<void(const std::string &)> fatal;
     std::unique_ptr<Connector> connector;
     std::vector<std::shared_ptr<PooledConnection>> open;
-    std::deque<Read> queue;
+    std::deque<Read> status_queue, queue; // of statements that touch the catalog alone, and of the others
     boost::asio::steady_timer retry, watcher;
     std::chrono::milliseconds backoff;
     bool connecting = false, ever_connected = false, serving_soon = false;

@@ -51,6 +51,7 @@ std::string fault_of(const ReadResult &result)
     case ReadResult::Kind::unavailable:
         return "no_connection";
     case ReadResult::Kind::overloaded:
+    case ReadResult::Kind::no_turn:
         return "busy";
     case ReadResult::Kind::error:
         break;

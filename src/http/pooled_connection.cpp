@@ -158,6 +158,13 @@ void PooledConnection::take(ResultPtr part)
     done.callback(result);
 }
 
+bool PooledConnection::reads_of(const std::string &query) const
+{
+    const auto of_query = [&](const Read &read) { return read.query() && *read.query() == query; };
+    return std::any_of(reads.begin(), reads.end(), of_query) ||
+           std::any_of(passed_over.begin(), passed_over.end(), of_query);
+}
+
 void PooledConnection::check(std::chrono::milliseconds limit)
 {
     if (points > 0 && Clock::now() - turn_began > limit)

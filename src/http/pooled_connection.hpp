@@ -26,6 +26,8 @@ public:
     // Only while it is idle.
     void send(std::deque<Read> batch);
     bool idle() const { return !failed && points == 0; }
+    // Whether it is at work on states of this query.
+    bool reads_of(const std::string &query) const;
     // Gives up if the statement whose turn it is has had this long.
     void check(std::chrono::milliseconds limit);
 

@@ -83,9 +83,9 @@ enum ReportColumn
 
 Response overview(const ReadResult &result)
 {
-    if (result.kind == ReadResult::Kind::overloaded)
-        return overloaded();
-    if (result.kind != ReadResult::Kind::rows || queries_are_hidden(result))
+    if (result.kind != ReadResult::Kind::rows)
+        return not_answered(statements::readiness_report, result);
+    if (queries_are_hidden(result))
         return unavailable();
     Response response;
     response.body = "[";

@@ -120,14 +120,24 @@ Response answer_to(const Question &question, const ReadResult &result, const Req
     }
     case ReadResult::Kind::error:
         return refused(question, result.sqlstate);
-    case ReadResult::Kind::overloaded:
-        return overloaded();
     case ReadResult::Kind::unavailable:
+    {
+        Response response = unavailable();
+        response.header("X-Query-Status", "unavailable");
+        return response;
+    }
+    case ReadResult::Kind::overloaded:
+    case ReadResult::Kind::no_turn:
         break;
     }
-    Response response = unavailable();
-    response.header("X-Query-Status", "unavailable");
-    return response;
+    return not_answered(*question.statement, result);
+}
+
+Response not_answered(const Statement &, const ReadResult &result)
+{
+    if (result.kind == ReadResult::Kind::overloaded)
+        return overloaded();
+    return result.kind == ReadResult::Kind::no_turn ? no_turn() : unavailable();
 }
 
 } // namespace http

@@ -47,6 +47,9 @@ void ask(Database &database, const Question &question, ReadCallback callback);
 // The response to whatever came of a question.
 Response answer_to(const Question &question, const ReadResult &result, const Request &request);
 
+// The response to a statement that brought no rows, for whatever reason that is not the client's.
+Response not_answered(const Statement &statement, const ReadResult &result);
+
 // With the headers that tell of which generation and position it is.
 void add_answer_headers(Response &response, const Answer &answer);
 

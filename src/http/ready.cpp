@@ -28,9 +28,9 @@ enum Column
 
 Response rendered(const ReadResult &result, bool one_meant)
 {
-    if (result.kind == ReadResult::Kind::overloaded)
-        return overloaded();
-    if (result.kind != ReadResult::Kind::rows || queries_are_hidden(result))
+    if (result.kind != ReadResult::Kind::rows)
+        return not_answered(statements::readiness_report, result);
+    if (queries_are_hidden(result))
         return unavailable();
     std::vector<QueryReadiness> queries;
     queries.reserve(static_cast<size_t>(result.rows()));

@@ -84,6 +84,13 @@ Response unavailable()
     return response;
 }
 
+Response no_turn()
+{
+    Response response = problem(503, "the database did not get to this request in time");
+    response.retry_after(1);
+    return response;
+}
+
 Response overloaded()
 {
     Response response = problem(503, "too many requests are being answered");

@@ -6,11 +6,20 @@
 namespace http
 {
 
+// A read of what the catalog and shared memory tell touches no table of states, so whoever locks one cannot hold it up. One connection
+// of the pool is kept for these.
+enum class Touches
+{
+    catalog,
+    states,
+};
+
 struct Statement
 {
     const char *name;
     const char *text;
     bool brief = false; // its result may as well come with the others of its batch
+    Touches touches = Touches::states;
 };
 
 namespace statements
@@ -28,7 +37,8 @@ inline constexpr Statement readiness_report = {
     "readiness_report",
     "SELECT name, status, reason, generation, definition_hash, \"position\", lag, estimated_seconds_remaining, served "
     "FROM readmodel.readiness_report($1, $2, $3) "
-    "UNION ALL SELECT NULL, 'hidden', NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE NOT " READMODEL_SEES_QUERIES};
+    "UNION ALL SELECT NULL, 'hidden', NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE NOT " READMODEL_SEES_QUERIES,
+    false, Touches::catalog};
 
 // One row: $1 query, $2 id, $3 a definition hash.
 inline constexpr Statement read_state = {"read_state",
@@ -43,7 +53,8 @@ inline constexpr Statement read_states = {"read_states",
                                           "estimated_seconds_remaining, state, state_position, "
                                           "updated_at, id FROM readmodel.read_states($1, $2, $3, $4)"};
 
-// A row for each query, and one for each source, all under one snapshot. The columns: metrics_route.cpp.
+// A row for each query, and one for each source, all under one snapshot. status() measures the tables of states, and waits for who
+// locks them. The columns: metrics_route.cpp.
 inline constexpr Statement metrics = {
     "metrics",
     "SELECT 'query', s.name, s.status, s.definition_hash, s.generation, s.serving_generation, s.\"position\", s.lag, "

@@ -233,7 +233,7 @@ void Waits::look(const std::shared_ptr<Group> &group)
 
 void Waits::looked(const std::shared_ptr<Group> &group, const ReadResult &result)
 {
-    if (result.kind != ReadResult::Kind::overloaded)
+    if (result.kind != ReadResult::Kind::overloaded && result.kind != ReadResult::Kind::no_turn)
     {
         const bool known = result.kind == ReadResult::Kind::rows && result.rows() == 1;
         const std::string_view status = known ? result.text(0, status_column).value_or("") : "";

@@ -1,0 +1,55 @@
+# Somebody locks the table of one query's states: probes and the reads of other queries are answered all the same, and who asked for what
+# is locked is told that it took too long, not that there were too many.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+use HttpService;
+use ReadModelCluster;
+
+my $node = new_server('locks');
+make_shop($node, 'postgres');
+append_orders($node, 'postgres', 50);
+define_orders($node, 'postgres');
+$node->safe_psql('postgres', q{
+    CREATE FUNCTION public.other(state jsonb, event jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE RETURN '{"other": 1}'::jsonb;
+    SELECT readmodel.define_query('other', 'shop', 'public.other(jsonb, jsonb)', key => 'stream')});
+wait_until($node, 'postgres', qq{readmodel.readiness('$_') = 'ready'}, "$_ becomes ready") for 'orders', 'other';
+$node->safe_psql('postgres', q{
+    CREATE ROLE web LOGIN;
+    SELECT readmodel.grant_reader('web');
+    GRANT SELECT ON readmodel.orders, readmodel.other TO web});
+my $service = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '1s', '--batch-size', 2]);
+$service->wait_status('/ready', 200, 'the service is ready');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE usename = 'web'}), 'all connections are there');
+
+my $table = $node->safe_psql('postgres', q{
+    SELECT DISTINCT refobjid::regclass FROM pg_depend d JOIN pg_rewrite r ON d.objid = r.oid
+    JOIN pg_class c ON c.oid = d.refobjid
+    WHERE r.ev_class = 'readmodel.orders'::regclass AND d.classid = 'pg_rewrite'::regclass AND c.relnamespace = 'readmodel_data'::regnamespace});
+my $lock = $node->background_psql('postgres', on_error_stop => 1);
+$lock->query_safe("BEGIN; LOCK TABLE $table IN ACCESS EXCLUSIVE MODE");
+my @held = map { $service->connection } 1 .. 8;
+print {$_} "GET /queries/orders/customer%201 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" for @held;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
+    'reads of the locked query hold two connections of four');
+
+my $began = time;
+$service->wait_status('/ready?query=other', 200, "/ready says of the other query that it is ready");
+like($service->get('/ready')->{content}, qr/^\{"status":"(ready|stalled)"/, 'and of all what there is to say');
+is($service->get('/queries/other/customer%201')->{status}, 200, 'the other query is read') for 1 .. 5;
+is($service->get('/queries')->{status}, 200, 'the list of queries is answered');
+cmp_ok(time - $began, '<', 5, 'all of that soon');
+is($service->get('/queries/orders/customer%202')->{content} =~ /did not get to this request in time/ ? 1 : 0, 1,
+    'who has no turn in time is told just that');
+$lock->query_safe('COMMIT');
+$lock->quit;
+my @answers = map { HttpService::received($_) } @held;
+my $read = grep { m{^HTTP/1.1 200 } } @answers;
+cmp_ok($read, '>=', 2, 'those who had a turn are answered once the lock is gone');
+is(scalar(grep { m{^HTTP/1.1 503 .*Retry-After: 1\r\n.*in time}s } @answers), 8 - $read, 'the others were told to come again');
+is($service->get('/queries/orders/customer%201')->{status}, 200, 'and all goes on');
+is($service->stop, 0, 'the service stops');
+$node->stop;
+done_testing();
