@@ -64,33 +64,44 @@ Response readiness_response(const std::vector<QueryReadiness> &queries, bool one
         response.status = 503;
         response.body = R"({"status":)";
         append_json(response.body, worst.status);
-        if (worst.status == "failed")
+        if (worst.status != "rebuilding")
         {
             response.body += R"(,"reason":)";
             append_json(response.body, worst.reason);
         }
         response.body += R"(,"queries":[)";
-        double longest = 1;
+        std::optional<std::string_view> longest;
+        const auto seconds = [](std::string_view text) { return std::strtod(std::string(text).c_str(), nullptr); };
         for (const QueryReadiness *query : missing)
         {
             if (query != missing.front())
                 response.body += ',';
             // Where all are rebuilding there is nothing to tell apart.
             append_query(response.body, *query, worst.status != "rebuilding");
-            if (query->estimated_seconds_remaining)
-                longest =
-                    std::max(longest, std::strtod(std::string(*query->estimated_seconds_remaining).c_str(), nullptr));
+            const auto estimate = query->estimated_seconds_remaining;
+            if (estimate && (!longest || seconds(*estimate) > seconds(*longest)))
+                longest = estimate;
         }
         response.body += "]}";
-        if (worst.status == "rebuilding")
-            response.retry_after(longest);
+        add_retry_after(response, worst.status, longest);
     }
     if (one_meant && queries.size() == 1)
     {
         const QueryReadiness &query = queries.front();
-        add_generation_headers(response, query.served.value_or(query.status), query.generation, query.definition_hash);
+        if (query.served)
+            add_generation_headers(response, *query.served, query.served_generation, query.served_definition_hash);
+        else
+            add_generation_headers(response, query.status, query.generation, query.definition_hash);
     }
     return response;
+}
+
+void add_retry_after(Response &response, std::string_view status, std::optional<std::string_view> estimated_seconds)
+{
+    constexpr double otherwise = 5;
+    response.retry_after(status == "rebuilding" && estimated_seconds
+                             ? std::strtod(std::string(*estimated_seconds).c_str(), nullptr)
+                             : otherwise);
 }
 
 void add_generation_headers(Response &response, std::string_view status, std::optional<std::string_view> generation,

@@ -1,7 +1,8 @@
 #include "http/reading.hpp"
 
 #include <charconv>
-#include <cstdlib>
+#include <chrono>
+#include <map>
 
 #include "http/log.hpp"
 #include "http/readiness.hpp"
@@ -40,11 +41,21 @@ Response not_read(const Answer &answer)
 {
     // A rebuild is all that there is to say of it; what else is in the way has a name.
     Response response = status_response(503, answer.status, answer.status == "rebuilding" ? "" : answer.reason);
-    if (answer.status == "rebuilding" && answer.estimated_seconds_remaining)
-        response.retry_after(std::strtod(std::string(*answer.estimated_seconds_remaining).c_str(), nullptr));
-    else if (answer.status == "rebuilding" || answer.status == "stalled")
-        response.retry_after(1);
+    add_retry_after(response, answer.status, answer.estimated_seconds_remaining);
     return response;
+}
+
+// Every request may meet the same error: it is logged once in a while.
+void log_refusal(const Statement &statement, const std::string &sqlstate)
+{
+    constexpr auto pause = std::chrono::seconds(10);
+    static std::map<std::pair<std::string_view, std::string>, Clock::time_point> logged;
+    const auto now = Clock::now();
+    const auto [last, first] = logged.try_emplace({statement.name, sqlstate}, now);
+    if (!first && now - last->second < pause)
+        return;
+    last->second = now;
+    log::warning("a statement failed", {{"statement", statement.name}, {"sqlstate", sqlstate}});
 }
 
 // The message of an error can quote data, so it is not passed on.
@@ -60,6 +71,7 @@ Response refused(const Question &question, const std::string &sqlstate)
         return problem(400, "the id is no value of the type that the ids of query " + quoted + " have");
     std::string members = R"(,"sqlstate":)";
     append_json(members, sqlstate);
+    log_refusal(*question.statement, sqlstate);
     // Out of resources, cancelled, a lock: it may go better next time.
     for (const std::string_view transient : {"53", "57", "40", "55"})
     {
@@ -69,7 +81,6 @@ Response refused(const Question &question, const std::string &sqlstate)
     // The extension is being dropped, or updated.
     if (sqlstate == "3F000" || sqlstate == "42883" || sqlstate == "42P01")
         return unavailable();
-    log::error("a statement failed", {{"statement", question.statement->name}, {"sqlstate", sqlstate}});
     return problem(500, "the database raised an error", members);
 }
 
@@ -133,8 +144,10 @@ Response answer_to(const Question &question, const ReadResult &result, const Req
     return not_answered(*question.statement, result);
 }
 
-Response not_answered(const Statement &, const ReadResult &result)
+Response not_answered(const Statement &statement, const ReadResult &result)
 {
+    if (result.kind == ReadResult::Kind::error)
+        log_refusal(statement, result.sqlstate);
     if (result.kind == ReadResult::Kind::overloaded)
         return overloaded();
     return result.kind == ReadResult::Kind::no_turn ? no_turn() : unavailable();

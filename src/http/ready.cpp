@@ -24,6 +24,8 @@ enum Column
     lag,
     estimated_seconds_remaining,
     served,
+    served_generation,
+    served_definition_hash,
 };
 
 Response rendered(const ReadResult &result, bool one_meant)
@@ -43,7 +45,9 @@ Response rendered(const ReadResult &result, bool one_meant)
                            .position = result.text(row, position),
                            .lag = result.text(row, lag),
                            .estimated_seconds_remaining = result.text(row, estimated_seconds_remaining),
-                           .served = result.text(row, served)});
+                           .served = result.text(row, served),
+                           .served_generation = result.text(row, served_generation),
+                           .served_definition_hash = result.text(row, served_definition_hash)});
     return readiness_response(queries, one_meant);
 }
 

@@ -35,9 +35,10 @@ namespace statements
 // its right to see them, the last row says so: its status is "hidden".
 inline constexpr Statement readiness_report = {
     "readiness_report",
-    "SELECT name, status, reason, generation, definition_hash, \"position\", lag, estimated_seconds_remaining, served "
-    "FROM readmodel.readiness_report($1, $2, $3) "
-    "UNION ALL SELECT NULL, 'hidden', NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE NOT " READMODEL_SEES_QUERIES,
+    "SELECT name, status, reason, generation, definition_hash, \"position\", lag, estimated_seconds_remaining, served, "
+    "served_generation, served_definition_hash FROM readmodel.readiness_report($1, $2, $3) "
+    "UNION ALL SELECT NULL, 'hidden', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL "
+    "WHERE NOT " READMODEL_SEES_QUERIES,
     false, Touches::catalog};
 
 // One row: $1 query, $2 id, $3 a definition hash.

@@ -31,14 +31,56 @@ std::optional<std::int64_t> number(std::optional<std::string_view> text)
     return value;
 }
 
+// The last read of a request whose time is up has this long.
+constexpr auto last_read_time = std::chrono::seconds(1);
+
 enum ReportColumn
 {
     status_column = 1,
-    generation_column = 3,
-    hash_column = 4,
-    position_column = 5,
+    reason_column,
+    generation_column,
+    definition_hash_column,
+    position_column,
     served_column = 8,
 };
+
+// An operator's decision is awaited, which may take for ever.
+bool awaits_operator(std::string_view status)
+{
+    return status == "failed" || status == "paused" || status == "gated";
+}
+
+// What was last heard of a query.
+struct Heard
+{
+    std::string status, reason, generation, definition_hash, position;
+};
+
+Response too_late(const Heard &heard)
+{
+    std::string members = ",\"position\":" + (heard.position.empty() ? "null" : heard.position);
+    if (!heard.status.empty())
+    {
+        members += ",\"queryStatus\":";
+        append_json(members, heard.status);
+    }
+    if (!heard.reason.empty())
+    {
+        members += ",\"reason\":";
+        append_json(members, heard.reason);
+    }
+    Response response = problem(504, "the query did not reach the position in time", members);
+    const auto header = [&](std::string_view name, const std::string &value)
+    {
+        if (!value.empty())
+            response.header(name, value);
+    };
+    header("X-Query-Status", heard.status);
+    header("X-Query-Generation", heard.generation);
+    header("X-Query-Definition-Hash", heard.definition_hash);
+    header("X-Query-Position", heard.position);
+    return response;
+}
 
 } // namespace
 
@@ -57,8 +99,8 @@ struct Waits::Wait
     std::int64_t wanted;
     boost::asio::steady_timer timer;
     Clock::time_point began = Clock::now(), last_read = began;
-    std::optional<std::int64_t> reached;
-    Response described;           // has the headers that tell of which generation that is
+    Heard heard;
+    Heard held;                   // the newest generation, where an operator holds it and an older one answers
     std::shared_ptr<Group> group; // none while it reads
     bool reading = false, late = false, over = false;
     bool let_in = false; // it has found room once, and has waited since
@@ -81,17 +123,6 @@ struct Waits::Group
     bool looking = false; // a look is under way, or about to be
 };
 
-void Waits::describe(Wait &wait, const ReadResult &report)
-{
-    const auto position = report.text(0, position_column);
-    wait.reached = number(position);
-    wait.described.headers.clear();
-    add_generation_headers(wait.described, report.text(0, served_column).value_or(*report.text(0, status_column)),
-                           report.text(0, generation_column), report.text(0, hash_column));
-    if (position)
-        wait.described.header("X-Query-Position", std::string(*position));
-}
-
 Waits::Waits(boost::asio::io_context &context, Database &database, const Options &options, ServiceCounters &counters)
     : context(context),
       database(database),
@@ -109,13 +140,7 @@ void Waits::answer(const ExchangePtr &exchange, Question question, std::int64_t 
         return exchange->respond(overloaded());
     const auto wait = std::make_shared<Wait>(context, exchange, std::move(question), position);
     counters.position_waits++;
-    wait->timer.expires_after(timeout);
-    wait->timer.async_wait(
-        [this, wait](const boost::system::error_code &error)
-        {
-            if (!error)
-                time_is_up(wait);
-        });
+    set_timer(wait, timeout);
     exchange->on_hangup(
         [this, weak = std::weak_ptr(wait)]
         {
@@ -143,12 +168,21 @@ void Waits::judge(const WaitPtr &wait, const ReadResult &result)
     if (result.kind == ReadResult::Kind::rows)
     {
         const Answer answer(result);
-        wait->reached = answer.position;
-        wait->described.headers.clear();
-        add_answer_headers(wait->described, answer);
+        wait->heard = {std::string(answer.status), std::string(answer.reason),
+                       std::string(answer.generation.value_or("")), std::string(answer.definition_hash.value_or("")),
+                       std::string(answer.position_text.value_or(""))};
         const bool reached = answer.position && *answer.position >= wait->wanted;
-        if (!(reached && answer.may_be_read()) && answer.status != "failed" && !(reached && wait->late))
-            return wait->late ? time_is_up(wait) : join(wait);
+        if (!(reached && (answer.may_be_read() || wait->late)) && !awaits_operator(answer.status))
+        {
+            if (!wait->held.status.empty())
+            {
+                Response response = status_response(503, wait->held.status, wait->held.reason);
+                add_generation_headers(response, wait->held.status, wait->held.generation, wait->held.definition_hash);
+                add_retry_after(response, wait->held.status, std::nullopt);
+                return end(wait, response);
+            }
+            return wait->late ? end(wait, too_late(wait->heard)) : join(wait);
+        }
     }
     // Of many whose position has come at the same time not all find room. They were let in, so they look again.
     if (result.kind == ReadResult::Kind::overloaded && wait->let_in && !wait->late)
@@ -156,21 +190,27 @@ void Waits::judge(const WaitPtr &wait, const ReadResult &result)
     end(wait, answer_to(wait->question, result, wait->exchange->request()));
 }
 
-// While a read is under way, that decides.
+// A last read tells why, or that the service may not read the query any more.
 void Waits::time_is_up(const WaitPtr &wait)
 {
     if (wait->over)
         return;
-    const bool was_late = std::exchange(wait->late, true);
-    if (wait->reading)
-        return;
-    // The position is there, so it is something else that keeps the query from being read, and the client is told what.
-    if (!was_late && wait->reached && *wait->reached >= wait->wanted)
-        return read(wait);
-    const std::string reached = wait->reached ? std::to_string(*wait->reached) : "null";
-    Response response = problem(504, "the query did not reach the position in time", ",\"position\":" + reached);
-    response.headers = wait->described.headers;
-    end(wait, response);
+    if (std::exchange(wait->late, true))
+        return end(wait, too_late(wait->heard));
+    set_timer(wait, last_read_time);
+    if (!wait->reading)
+        read(wait);
+}
+
+void Waits::set_timer(const WaitPtr &wait, std::chrono::milliseconds time)
+{
+    wait->timer.expires_after(time);
+    wait->timer.async_wait(
+        [this, wait](const boost::system::error_code &error)
+        {
+            if (!error)
+                time_is_up(wait);
+        });
 }
 
 // The client is gone, or the service stops.
@@ -238,17 +278,20 @@ void Waits::looked(const std::shared_ptr<Group> &group, const ReadResult &result
         const bool known = result.kind == ReadResult::Kind::rows && result.rows() == 1;
         const std::string_view status = known ? result.text(0, status_column).value_or("") : "";
         const auto position = known ? number(result.text(0, position_column)) : std::nullopt;
-        const bool stale = known && result.text(0, served_column).value_or("") == "stale";
+        const auto text = [&](int column) { return std::string(known ? result.text(0, column).value_or("") : ""); };
+        const Heard heard = {text(status_column), text(reason_column), text(generation_column),
+                             text(definition_hash_column), text(position_column)};
+        const bool stale = text(served_column) == "stale";
         // A read says what is wrong, too, and is the answer.
-        const bool ends = !known || status == "failed" || status == "unknown";
+        const bool ends = !known || awaits_operator(status) || status == "unknown";
         for (const WaitPtr &wait : std::set(group->waits))
         {
             // The rest comes with the next look: half the queue is for who does not wait.
             if (database.crowded())
                 break;
-            // Of a stale answer the report does not tell, but of the generation that is built meanwhile.
-            if (known && !stale)
-                describe(*wait, result);
+            if (!stale && known)
+                wait->heard = heard;
+            wait->held = stale && ends ? heard : Heard();
             const bool reached = position && *position >= wait->wanted && status == "ready";
             if (ends || reached || (stale && since(wait->last_read) >= pause_of_stale))
                 read(wait);

@@ -27,7 +27,7 @@ public:
     Waits(boost::asio::io_context &context, Database &database, const Options &options, ServiceCounters &counters);
     ~Waits();
 
-    // Answers the request once the query includes the position, or has failed, or when the time is up.
+    // Answers the request once the query includes the position, or an operator is awaited, or when the time is up.
     void answer(const ExchangePtr &exchange, Question question, std::int64_t position,
                 std::chrono::milliseconds timeout);
 
@@ -38,6 +38,7 @@ private:
 
     void read(const WaitPtr &wait);
     void judge(const WaitPtr &wait, const ReadResult &result);
+    void set_timer(const WaitPtr &wait, std::chrono::milliseconds time);
     void time_is_up(const WaitPtr &wait);
     void give_up(const WaitPtr &wait);
     void end(const WaitPtr &wait, const Response &response);
@@ -45,7 +46,6 @@ private:
     void look_soon(const std::shared_ptr<Group> &group);
     void look(const std::shared_ptr<Group> &group);
     void looked(const std::shared_ptr<Group> &group, const ReadResult &result);
-    static void describe(Wait &wait, const ReadResult &report);
 
     boost::asio::io_context &context;
     Database &database;

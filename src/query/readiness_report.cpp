@@ -23,6 +23,8 @@ enum Column
     column_lag,
     column_estimated_seconds_remaining,
     column_served,
+    column_served_generation,
+    column_served_definition_hash,
     column_count
 };
 
@@ -92,10 +94,17 @@ private:
         if (const std::optional<double> seconds = estimated_seconds(standing, lag))
             row.number(column_estimated_seconds_remaining, *seconds);
         if (standing.status == Status::ready)
-            row.text(column_served, name_of(Status::ready));
+            serves(row, name_of(Status::ready), *generation);
         else if (stale)
-            row.text(column_served, answered_as(*stale));
+            serves(row, answered_as(*stale), stale->generation);
         row.put(fcinfo);
+    }
+
+    static void serves(Row &row, std::string_view as, const catalog::GenerationRow &generation)
+    {
+        row.text(column_served, as);
+        row.set(column_served_generation, Int32GetDatum(generation.number));
+        row.text(column_served_definition_hash, generation.definition_hash);
     }
 
     FunctionCallInfo fcinfo;

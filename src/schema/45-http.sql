@@ -22,11 +22,12 @@ COMMENT ON FUNCTION readmodel.read_states(text, text, integer, text) IS 'a page 
 CREATE FUNCTION readmodel.readiness_report(names text[] DEFAULT NULL, definition_hash text DEFAULT NULL,
         only_unserved boolean DEFAULT false,
         OUT name text, OUT status text, OUT reason text, OUT generation integer, OUT definition_hash text,
-        OUT "position" bigint, OUT lag bigint, OUT estimated_seconds_remaining double precision, OUT served text)
+        OUT "position" bigint, OUT lag bigint, OUT estimated_seconds_remaining double precision, OUT served text,
+        OUT served_generation integer, OUT served_definition_hash text)
     RETURNS SETOF record
     LANGUAGE c STABLE PARALLEL UNSAFE ROWS 20 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_readiness_report';
-COMMENT ON FUNCTION readmodel.readiness_report(text[], text, boolean) IS 'what readmodel.status() says of readiness, for probes: a row for each of these names in their order (NULL: all queries that the caller may see, by name), about its newest generation or the one with this definition hash; status: as status(), or unknown for a name that no query has, or one that is hidden from the caller, or has no such generation; served: what a read is answered as, ready or stale, NULL: it is not; only_unserved: only the rows where it is not. Errors: 42501 there are queries, and the caller may see none';
+COMMENT ON FUNCTION readmodel.readiness_report(text[], text, boolean) IS 'what readmodel.status() says of readiness, for probes: a row for each of these names in their order (NULL: all queries that the caller may see, by name), about its newest generation or the one with this definition hash; status: as status(), or unknown for a name that no query has, or one that is hidden from the caller, or has no such generation; served: what a read is answered as, ready or stale, NULL: it is not; served_generation, served_definition_hash: of the generation that answers it; only_unserved: only the rows where nothing does. Errors: 42501 there are queries, and the caller may see none';
 
 CREATE FUNCTION readmodel.query_counters(
         OUT name text, OUT generation integer, OUT dead_letters bigint, OUT failures bigint, OUT batches bigint,

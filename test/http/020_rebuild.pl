@@ -61,6 +61,9 @@ my $stale = $service->get('/queries/orders/customer%203');
 is("$stale->{status} $stale->{content}", "200 $state", 'with serve_previous the old generation answers');
 is_deeply([@{$stale->{headers}}{qw(x-query-status x-query-generation x-query-definition-hash)}], ['stale', 1, $old_hash],
     'as stale, and says which one it is');
+my $probe = $service->get('/ready?query=orders');
+is_deeply([$probe->{status}, @{$probe->{headers}}{qw(x-query-status x-query-generation x-query-definition-hash)}], [200, 'stale', 1, $old_hash],
+    '/ready says the same');
 is($service->get('/ready')->{status}, 200, 'which counts as ready');
 is($service->get("/ready?query=orders&hash=$old_hash")->{status}, 200, 'so does the old definition, for who asks for it');
 my $pipeline = $service->get("/ready?query=orders&hash=$new_hash");

@@ -80,11 +80,14 @@ $slow->wait_status('/ready', 200, 'and replaced');
 # The extension is dropped and made anew while connections stay.
 $node->safe_psql('postgres', 'DROP EXTENSION pg_readmodel CASCADE');
 $service->wait_for('/ready', sub { $_->{content} eq '{"status":"unavailable"}' }, 'without the extension nothing is available');
+$service->get('/ready') for 1 .. 50;
 $node->safe_psql('postgres', q{CREATE EXTENSION pg_readmodel; SELECT readmodel.create_source('shop', 'public.events');
     SELECT readmodel.grant_reader('web')});
 define_orders($node, 'postgres');
 $node->safe_psql('postgres', 'GRANT SELECT ON readmodel.orders TO web');
 available('with the extension it is');
+is(scalar(() = $service->log =~ /warning: a statement failed \(statement: readiness_report, sqlstate: /g) <= 3, 1, 'the log tells of it, not once a request');
+like($service->log, qr/a statement failed \(statement: readiness_report/, 'it does');
 is($health, 0, '/health was 200 all along');
 is($_->stop, 0, 'the service stops') for $service, $slow;
 $node->stop;

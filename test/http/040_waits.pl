@@ -52,6 +52,7 @@ is(decode_json($late->{content})->{position}, $position, 'with the position that
 is_deeply([@{$late->{headers}}{qw(x-query-position x-query-status x-query-generation x-query-definition-hash)}],
     [$position, 'ready', 1, $node->safe_psql('postgres', 'SELECT definition_hash FROM readmodel.status()')],
     'in a header too, and the headers say of which generation');
+is(decode_json($late->{content})->{queryStatus}, 'ready', 'and the status');
 ok($took >= 0.4 && $took < 5, "after the time that was given ($took s)");
 is($service->get('/queries/orders/me?min_position=1000000&timeout=0')->{status}, 504, 'at once with timeout=0');
 is($service->get("/queries/orders/me?min_position=$position&timeout=0")->{status}, 200, 'which is enough for what is there');
@@ -116,14 +117,24 @@ $service->wait_status('/health', 200, 'meanwhile');
 append_order($node, 'postgres', 'me', 4242);
 like(HttpService::received($doomed), qr{^HTTP/1.1 503 .*\{"status":"failed","reason":"updater_error[^"]*"\}$}s, 'a failure ends the wait');
 
-# A rebuild is waited for; its end is not the position alone.
+# So do an operator's decisions, whether or not the position is there, and when the wait has begun already.
+my $held_up = ask($service->connection, '/queries/orders/me?min_position=1000000&timeout=200000');
+$service->wait_status('/health', 200, 'meanwhile');
 $node->safe_psql('postgres', q{SELECT readmodel.pause('orders')});
-my $paused = ask($service->connection, '/queries/orders/me?min_position=1&timeout=300');
-like(HttpService::received($paused), qr{^HTTP/1.1 503 .*\{"status":"paused","reason":"operator\b[^"]*"\}$}s,
-    'the position is there and the query is paused: that is the answer when the time is up');
-my $patient = ask($service->connection, '/queries/orders/me?min_position=1&timeout=200000');
+my $is_paused = qr{^HTTP/1.1 503 .*X-Query-Status: paused\r\n.*Retry-After: 5\r\n.*\{"status":"paused","reason":"operator\b[^"]*"\}$}s;
+my $is_paused_too = qr{^HTTP/1.1 503 .*Retry-After: 5\r\n.*X-Query-Status: paused\r\n.*\{"status":"paused","reason":"operator\b[^"]*"\}$}s;
+like(HttpService::received($held_up), qr{$is_paused|$is_paused_too}, 'a pause ends the wait');
+my $paused = ask($service->connection, '/queries/orders/me?min_position=1&timeout=200000');
+like(HttpService::received($paused), qr{$is_paused|$is_paused_too}, 'and nobody waits for one who is paused');
 $node->safe_psql('postgres', q{SELECT readmodel.resume('orders')});
-like(HttpService::received($patient), qr{^HTTP/1.1 200 }, 'or the state, once it is resumed');
+$service->wait_status('/queries/orders/me?min_position=1&timeout=20000', 200, 'it goes on');
+
+# Who may not read any more is told so.
+my $revoked = ask($service->connection, '/queries/orders/me?min_position=1000000&timeout=500');
+$service->wait_status('/health', 200, 'meanwhile');
+$node->safe_psql('postgres', q{REVOKE SELECT ON readmodel.orders FROM web});
+like(HttpService::received($revoked), qr{^HTTP/1.1 403 }, 'SELECT is revoked during the wait');
+$node->safe_psql('postgres', q{GRANT SELECT ON readmodel.orders TO web});
 
 # The database goes: the wait ends.
 my $lost = ask($service->connection, '/queries/orders/me?min_position=1000000&timeout=200000');

@@ -219,6 +219,7 @@ for my $socket ($first, $second)
 }
 like(HttpService::received($second), qr{^HTTP/1.1 503 .*Retry-After: 1\r\n}s, 'a statement that waits too long for its turn');
 like(HttpService::received($first), qr{^HTTP/1.1 503 .*Retry-After: 1\r\n.*57014}s, 'a statement that takes too long');
+is(scalar(() = $hasty->log =~ /warning: a statement failed \(statement: read_state, sqlstate: 57014\)/g), 1, 'which is logged');
 $lock->query_safe('COMMIT');
 $lock->quit;
 $hasty->wait_status('/queries/orders/customer%201', 200, 'and all goes on');
