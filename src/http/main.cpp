@@ -33,6 +33,8 @@ int main(int count, char **arguments)
         return 2;
     }
     http::log::set_format(options.log_format);
+    for (const std::string &name : http::unknown_variables(environ))
+        http::log::warning("a variable of the environment is unknown", {{"name", name}});
     int status = 1;
     try
     {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <ostream>
 
+#include <boost/asio/ip/address.hpp>
 #include <boost/program_options.hpp>
 
 namespace po = boost::program_options;
@@ -99,6 +100,15 @@ po::options_description general()
     return all;
 }
 
+// POOL_SIZE means pool-size.
+std::string option_name(std::string_view variable)
+{
+    std::string name(variable);
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return c == '_' ? '-' : static_cast<char>(std::tolower(c)); });
+    return name;
+}
+
 // READMODEL_HTTP_POOL_SIZE sets pool-size. What is unknown is passed over: an orchestrator defines names with this prefix for
 // a service that is called readmodel-http, and its READMODEL_HTTP_PORT=tcp://.. is not meant for us.
 void store_environment(const char *const *environment, const po::options_description &known, po::variables_map &result,
@@ -112,9 +122,7 @@ void store_environment(const char *const *environment, const po::options_descrip
         if (!entry.starts_with(prefix) || equals == entry.size() || equals <= prefix.size())
             continue;
         const std::string value(entry.substr(equals + 1));
-        std::string name(entry.substr(prefix.size(), equals - prefix.size()));
-        std::transform(name.begin(), name.end(), name.begin(),
-                       [](unsigned char c) { return c == '_' ? '-' : static_cast<char>(std::tolower(c)); });
+        const std::string name = option_name(entry.substr(prefix.size(), equals - prefix.size()));
         if (name == "token")
             token = value;
         else if (name == "config")
@@ -178,6 +186,10 @@ std::vector<std::string> names_of(const std::string &list)
 void take(const po::variables_map &given, Options &options)
 {
     options.address = given["address"].as<std::string>();
+    boost::system::error_code no_address;
+    boost::asio::ip::make_address(options.address, no_address);
+    if (no_address)
+        throw BadOption("\"" + options.address + "\" is no IP address, as \"address\" has to be");
     options.port = port_number(given["port"].as<std::string>());
     options.hosts = names_of(given["host"].as<std::string>());
     options.database = given["database"].as<std::string>();
@@ -211,6 +223,31 @@ void take(const po::variables_map &given, Options &options)
 
 } // namespace
 
+std::vector<std::string> unknown_variables(const char *const *environment)
+{
+    const po::options_description known = settings();
+    std::vector<std::string> unknown;
+    for (; *environment; environment++)
+    {
+        const std::string_view entry = *environment;
+        const std::string_view variable = entry.substr(0, std::min(entry.find('='), entry.size()));
+        if (!variable.starts_with(prefix))
+            continue;
+        const std::string name = option_name(variable.substr(prefix.size()));
+        if (name != "token" && name != "config" && !name.starts_with("service-") && !name.starts_with("port-") &&
+            !known.find_nothrow(name, false))
+            unknown.emplace_back(variable);
+    }
+    return unknown;
+}
+
+std::string token_of_file(const std::string &path)
+{
+    const std::string token = read_token(path);
+    check_token(token);
+    return token;
+}
+
 Wish read_options(const std::vector<std::string> &arguments, const char *const *environment, Options &options)
 {
     const po::options_description known = settings();
@@ -222,13 +259,18 @@ Wish read_options(const std::vector<std::string> &arguments, const char *const *
     try
     {
         // What is stored first counts.
-        po::store(po::command_line_parser(arguments)
-                      .options(all)
-                      .positional({})
-                      .style(po::command_line_style::allow_long | po::command_line_style::long_allow_adjacent |
-                             po::command_line_style::long_allow_next)
-                      .run(),
-                  given);
+        const po::parsed_options parsed =
+            po::command_line_parser(arguments)
+                .options(all)
+                .style(po::command_line_style::allow_long | po::command_line_style::long_allow_adjacent |
+                       po::command_line_style::long_allow_next)
+                .run();
+        for (const po::option &option : parsed.options)
+        {
+            if (option.position_key != -1)
+                throw BadOption("unknown argument \"" + (option.value.empty() ? "" : option.value.front()) + "\"");
+        }
+        po::store(parsed, given);
         if (given.count("help"))
             return Wish::help;
         if (given.count("version"))
@@ -250,9 +292,9 @@ Wish read_options(const std::vector<std::string> &arguments, const char *const *
         throw BadOption(error.what());
     }
     take(given, options);
-    const std::string &token_file = given["token-file"].as<std::string>();
-    if (!token_file.empty())
-        token = read_token(token_file);
+    options.token_file = given["token-file"].as<std::string>();
+    if (!options.token_file.empty())
+        token = token_of_file(options.token_file);
     if (token)
     {
         // An empty one is refused too: whoever set it did not want to be without.

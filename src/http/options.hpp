@@ -18,6 +18,7 @@ struct Options
     unsigned short port = 0;
     std::string database;           // a connection string of libpq; what it leaves open, PG* of the environment says
     std::string token;              // empty: none is asked for
+    std::string token_file;
     std::vector<std::string> hosts; // names by which clients may call the service, in lower case
     bool allow_superuser = false;
     log::Format log_format = log::Format::text;
@@ -48,6 +49,12 @@ enum class Wish
 
 // Raises BadOption. The environment: a list of NAME=value that ends with a null pointer.
 Wish read_options(const std::vector<std::string> &arguments, const char *const *environment, Options &options);
+
+// Variables with the prefix of ours that mean nothing to us, without those that an orchestrator defines for a service of this name.
+std::vector<std::string> unknown_variables(const char *const *environment);
+
+// The token in a file. Raises BadOption.
+std::string token_of_file(const std::string &path);
 
 void print_help(std::ostream &out);
 

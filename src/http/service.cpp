@@ -64,7 +64,9 @@ Service::Service(Options chosen)
       server(context, options, counters,
              [this](const ExchangePtr &exchange, std::string_view method, std::string_view target)
              { dispatch(exchange, method, target); }),
-      signals(context, SIGTERM, SIGINT, SIGHUP),
+      token(options.token),
+      signals(context, SIGTERM, SIGINT),
+      reload_signals(context, SIGHUP),
       deadline(context),
       watchdog(context)
 {
@@ -85,6 +87,7 @@ int Service::run()
     // Who has the token is no web page of somewhere else. What listens on other addresses is called by names that we cannot know.
     checks_host = options.token.empty() && (!options.hosts.empty() || server.endpoint().address().is_loopback());
     stop_on_signal();
+    reload_on_signal();
     database.start();
     greet();
     feed_watchdog();
@@ -131,7 +134,7 @@ void Service::dispatch(const ExchangePtr &exchange, std::string_view method, std
         return exchange->respond(problem(400, fault));
     request.target = std::move(*parsed);
     const Route *route = router.find(request);
-    if (!options.token.empty() && (!route || route->access == Access::guarded) && !has_token(request))
+    if (!token.empty() && (!route || route->access == Access::guarded) && !has_token(request))
         return exchange->respond(
             problem(401, "a bearer token is asked for").header("WWW-Authenticate", "Bearer realm=\"readmodel\""));
     if (!may_be_meant(request) && (!route || route->access == Access::guarded))
@@ -154,7 +157,7 @@ bool Service::has_token(const Request &request) const
         if ((given[i] | 0x20) != scheme[i] && given[i] != scheme[i])
             return false;
     }
-    return same_secret(given.substr(scheme.size()), options.token);
+    return same_secret(given.substr(scheme.size()), token);
 }
 
 bool Service::may_be_meant(const Request &request) const
@@ -165,19 +168,40 @@ bool Service::may_be_meant(const Request &request) const
 void Service::stop_on_signal()
 {
     signals.async_wait(
-        [this](const error_code &error, int number)
+        [this](const error_code &error, int)
         {
             if (error)
                 return;
-            if (number == SIGHUP)
-            {
-                log::warning("settings are read at the start only: SIGHUP changes nothing");
-                return stop_on_signal();
-            }
             if (stopping)
                 return context.stop(); // asked twice
             stop();
             stop_on_signal();
+        });
+}
+
+// The token is all that is read again. One that cannot be read changes nothing.
+void Service::reload_on_signal()
+{
+    reload_signals.async_wait(
+        [this](const error_code &error, int)
+        {
+            if (error)
+                return;
+            if (options.token_file.empty())
+                log::info("SIGHUP: there is no token file to read again");
+            else
+            {
+                try
+                {
+                    token = token_of_file(options.token_file);
+                    log::info("SIGHUP: the token was read again");
+                }
+                catch (const BadOption &fault)
+                {
+                    log::error("SIGHUP: the token stays as it was", {{"error", fault.what()}});
+                }
+            }
+            reload_on_signal();
         });
 }
 

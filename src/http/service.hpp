@@ -36,12 +36,14 @@ private:
     bool has_token(const Request &request) const;
     bool may_be_meant(const Request &request) const;
     void stop_on_signal();
+    void reload_on_signal();
     void stop();
     void greet() const;
     void feed_watchdog();
 
     Server server;
-    boost::asio::signal_set signals;
+    std::string token; // that is asked for now
+    boost::asio::signal_set signals, reload_signals;
     boost::asio::steady_timer deadline, watchdog;
     bool checks_host = false;
     int exit_status = 0;

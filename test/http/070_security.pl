@@ -38,9 +38,25 @@ for my $wrong ("Bearer ${token}x", 'Bearer ' . substr($token, 0, -1), 'Bearer ',
 is($guarded->get('/ready', Authorization => "bearer $token")->{status}, 200, 'the name of the scheme may be written in lower case');
 like($guarded->raw("GET /ready HTTP/1.1\r\nHost: elsewhere\r\nAuthorization: Bearer $token\r\nConnection: close\r\n\r\n"),
     qr{^HTTP/1.1 200 }, 'with it, by any name');
+# The token's file is read again.
+truncate $guarded->{token}, 0;
+seek $guarded->{token}, 0, 0;
+print {$guarded->{token}} "another-token\n";
+$guarded->{token}->flush;
+$guarded->signal('HUP');
+ok($guarded->wait_log(qr/SIGHUP: the token was read again/), 'SIGHUP reads the token again');
+is($guarded->get('/queries', Authorization => 'Bearer another-token')->{status}, 200, 'the new one counts');
+is($guarded->get('/queries', Authorization => "Bearer $token")->{status}, 401, 'and the old one no more');
+truncate $guarded->{token}, 0;
+$guarded->signal('HUP');
+ok($guarded->wait_log(qr/SIGHUP: the token stays as it was/), 'one that is empty changes nothing');
+is($guarded->get('/queries', Authorization => 'Bearer another-token')->{status}, 200, 'that is so');
 is($guarded->stop, 0, 'it stops');
 my $environment = HttpService->new($node, environment => {READMODEL_HTTP_TOKEN => $token});
 is($environment->get('/ready')->{status}, 401, 'a token of the environment is asked for');
+$environment->signal('HUP');
+ok($environment->wait_log(qr/SIGHUP: there is no token file/), 'SIGHUP without a file does no harm');
+is($environment->get('/ready')->{status}, 401, 'nor changes it anything');
 unlike($_->log, qr/\Q$token/, 'the log does not tell it') for $guarded, $environment;
 is($environment->stop, 0, 'it stops');
 

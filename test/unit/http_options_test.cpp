@@ -51,6 +51,28 @@ TEST(HttpOptions, CommandLineThenEnvironmentThenFile)
     EXPECT_EQ(read({}, {config.c_str()}).pool_size, 1u);
 }
 
+TEST(HttpOptions, WhatIsUnknownIsNamed)
+{
+    const auto fault = [](const std::vector<std::string> &arguments)
+    {
+        try
+        {
+            read(arguments);
+        }
+        catch (const BadOption &error)
+        {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    EXPECT_EQ(fault({"-h"}), "unknown argument \"-h\"");
+    EXPECT_EQ(fault({"--port", "0", "more"}), "unknown argument \"more\"");
+    EXPECT_EQ(fault({"--address", "localhost"}), "\"localhost\" is no IP address, as \"address\" has to be");
+    const char *const environment[] = {"READMODEL_HTTP_POOLSIZE=3",    "READMODEL_HTTP_POOL_SIZE=3", "PATH=/bin",
+                                       "READMODEL_HTTP_SERVICE_HOST=", "READMODEL_HTTP_TOKEN=x",     nullptr};
+    EXPECT_EQ(unknown_variables(environment), std::vector<std::string>{"READMODEL_HTTP_POOLSIZE"});
+}
+
 TEST(HttpOptions, Times)
 {
     using std::chrono::milliseconds;
