@@ -204,9 +204,9 @@ void Database::send_share(PooledConnection &connection, std::deque<Read> &from, 
 bool Database::has_enough(const Read &read, const PooledConnection &connection, size_t most) const
 {
     const std::string *const query = read.query();
-    return query &&
-           static_cast<size_t>(std::count_if(open.begin(), open.end(), [&](const auto &one)
-                                             { return one.get() != &connection && one->reads_of(*query); })) >= most;
+    return query && static_cast<size_t>(std::count_if(
+                        open.begin(), open.end(),
+                        [&](const auto &one) { return one.get() != &connection && one->reads_of(*query); })) >= most;
 }
 
 std::deque<Read> &Database::queue_of(const Read &read)

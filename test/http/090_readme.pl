@@ -27,7 +27,7 @@ $node->safe_psql('postgres', q{
         ('order-2', 'OrderPlaced', '{"customer": "grace", "amount": 12.50}')});
 wait_until($node, 'postgres', q{readmodel.wait_for('customers', 2) >= 2}, 'the states are there');
 $node->safe_psql('postgres', $role);
-my $service = HttpService->new($node, role => 'readmodel_http');
+my $service = HttpService->new($node, role => 'readmodel-http');
 $service->wait_status('/ready', 200, 'the service is ready');
 $ENV{HASH} = $node->safe_psql('postgres', 'SELECT definition_hash FROM readmodel.status()');
 
