@@ -104,11 +104,26 @@ TEST(HttpReadiness, WhatIsServedCounts)
 {
     auto stale = query("a", "rebuilding");
     stale.served = "stale";
+    stale.served_generation = "2";
+    stale.served_definition_hash = "old";
     const Response response = readiness_response({stale}, true);
     EXPECT_EQ(response.status, 200u);
     EXPECT_EQ(header(response, "X-Query-Status"), "stale");
-    EXPECT_EQ(header(response, "X-Query-Generation"), "3");
-    EXPECT_EQ(header(response, "X-Query-Definition-Hash"), "abc");
+    EXPECT_EQ(header(response, "X-Query-Generation"), "2");
+    EXPECT_EQ(header(response, "X-Query-Definition-Hash"), "old");
+}
+
+TEST(HttpReadiness, EachStatusHasAReasonButARebuild)
+{
+    for (const std::string_view status : {"failed", "unknown", "stalled", "paused", "gated"})
+    {
+        const Response response =
+            readiness_response({query("a", "rebuilding", "r"), query("b", status, "s"), query("c", status, "t")}, false);
+        EXPECT_TRUE(response.body.starts_with("{\"status\":\"" + std::string(status) + R"(","reason":"s",)"))
+            << response.body;
+        EXPECT_EQ(header(response, "Retry-After"), "5");
+    }
+    EXPECT_EQ(header(readiness_response({query("a", "rebuilding")}, false), "Retry-After"), "5");
 }
 
 TEST(HttpReadiness, AStatusThatIsNotKnownIsNotReady)
