@@ -31,7 +31,7 @@ my $table = $node->safe_psql('postgres', q{
 my $lock = $node->background_psql('postgres', on_error_stop => 1);
 $lock->query_safe("BEGIN; LOCK TABLE $table IN ACCESS EXCLUSIVE MODE");
 my @held = map { $service->connection } 1 .. 8;
-print {$_} "GET /queries/orders/customer%201 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" for @held;
+print {$_} "GET /queries/orders/customer%201 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" for @held;
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
     'reads of the locked query hold two connections of four');
 
