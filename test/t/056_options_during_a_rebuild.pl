@@ -36,7 +36,7 @@ my $until = time + $PostgreSQL::Test::Utils::timeout_default;
 my $reading = $node->background_psql('postgres');
 while (time < $until)
 {
-    my $status = $reading->query_safe(q{SELECT status || coalesce(' ' || reason, '') FROM readmodel.status()});
+    my $status = $reading->query_safe(q{SELECT status FROM readmodel.status()});
     $seen{$status}++;
     last if $status eq 'ready';
     $seen{'refused'}++ if !defined eval { $reading->query_safe(q{SELECT readmodel.get('slow', (SELECT min(stream_id) FROM public.events))}) };
