@@ -354,6 +354,7 @@ END $$;
 CREATE FUNCTION compile_step(source jsonb, pointer text, general_key jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     operations CONSTANT text[] := '{default,set,unset,merge,add,min,max,append,upsert,remove,keep}';
+    no_key CONSTANT text := 'a spec has a "key" unless each step has its own';
     operation text;
     name text;
     operand jsonb;
@@ -366,6 +367,9 @@ DECLARE
     i int := 0;
 BEGIN
     IF source = '"delete"' THEN
+        IF key IS NULL THEN
+            PERFORM invalid('', no_key);
+        END IF;
         RETURN jsonb_build_object('key', key, 'delete', true, 'operations', '[]'::jsonb);
     ELSIF jsonb_typeof(source) <> 'object' THEN
         PERFORM invalid(pointer, 'a step is an object or "delete"');
@@ -381,7 +385,7 @@ BEGIN
     IF source ? 'key' THEN
         key := compile_key(source -> 'key', below(pointer, 'key'));
     END IF;
-    item := key ? 'each';
+    item := coalesce(key ? 'each', false);
     IF source ? 'when' THEN
         step := step || jsonb_build_object('when', compile_condition(source -> 'when', below(pointer, 'when'), item));
     END IF;
@@ -425,6 +429,9 @@ BEGIN
             PERFORM check_targets(operation, targets, below(pointer, operation), names);
         END IF;
     END LOOP;
+    IF key IS NULL THEN
+        PERFORM invalid('', no_key);
+    END IF;
     RETURN step || jsonb_build_object('key', key, 'delete', source ? 'delete', 'operations', compiled);
 END $$;
 
@@ -447,10 +454,12 @@ BEGIN
             PERFORM invalid(below('', name), 'a spec has "key" and "on"');
         END IF;
     END LOOP;
-    IF NOT spec ?& '{key,on}' THEN
-        PERFORM invalid('', 'a spec has "key" and "on"');
+    IF NOT spec ? 'on' THEN
+        PERFORM invalid('', 'a spec has "on"');
     END IF;
-    key := compile_key(spec -> 'key', '/key');
+    IF spec ? 'key' THEN
+        key := compile_key(spec -> 'key', '/key');
+    END IF;
     IF jsonb_typeof(spec -> 'on') <> 'object' OR spec -> 'on' = '{}' THEN
         PERFORM invalid('/on', 'an object with event types is expected');
     END IF;

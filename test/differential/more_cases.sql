@@ -113,6 +113,9 @@ FROM (VALUES
         '[{"type": "E", "stream": "s1", "data": {}, "metadata": {"user": ["ann"]}, "occurred_at": "2024-02-03 04:05:06.07+02"},
           {"stream": "s2", "data": {}, "occurred_at": null}]',
         '{"s1": {"t": "E", "p": 1, "s": "s1", "o": "2024-02-03T02:05:06.070000Z", "m": {"user": ["ann"]}, "u": "ann"}, "s2": {"p": 2, "s": "s2"}}', NULL),
+    ('each step has its own key, the spec none', '{"on": {"E": [{"key": "$.a", "set": {"a": 1}}, {"key": {"each": "$.l", "key": "$item"}, "set": {"l": "$item"}}],
+            "F": {"key": "$.a", "delete": true}}}',
+        '[["E", {"a": "x", "l": ["y", "z"]}], ["F", {"a": "y"}]]', '{"x": {"a": 1}, "z": {"l": "z"}}', NULL),
     ('a stream that is missing is no key', '{"key": "$event.stream", "on": {"E": {"set": {"a": 1}}}}', '[["E", {}]]', '{}', NULL),
     ('types', '{"key": "one", "on": {"A": {"add": {"a": 1}}, "*": {"add": {"any": 1}}}}', '[["A", {}], ["B", {}], ["*", {}], {"data": {}}, ["a", {}]]',
         '{"one": {"a": 1, "any": 4}}', NULL),
@@ -203,6 +206,8 @@ SELECT format('refused: %s', spec), spec::jsonb, pointer
 FROM (VALUES
     ('[]', 'the top level'),
     ('{"on": {"E": "delete"}}', 'the top level'),
+    ('{"on": {"E": {"key": "$.a", "delete": true}, "F": ["delete"]}}', 'the top level'),
+    ('{"on": {"E": [{"key": "$.a", "set": {"a": 1}}, {"set": {"b": "$item"}}]}}', '/on/E/1/set/b'),
     ('{"key": "a"}', 'the top level'),
     ('{"key": "a", "on": {"E": "delete"}, "onn": {}}', '/onn'),
     ('{"key": true, "on": {"E": "delete"}}', '/key'),
