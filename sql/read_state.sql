@@ -124,11 +124,19 @@ SELECT * FROM readmodel.read_state(NULL, 'a');
 SELECT * FROM readmodel.read_states(NULL);
 SELECT * FROM readmodel.read_state('read text', 'a', 'nohash');
 SELECT * FROM readmodel.read_states('read text', definition_hash => 'nohash');
-SELECT * FROM readmodel.read_state('read_bigint', 'abc');
-SELECT * FROM readmodel.read_state('read_bigint', '9223372036854775808');
-SELECT * FROM readmodel.read_state('read_uuid', '1');
-SELECT * FROM readmodel.read_states('read_bigint', 'abc');
-SELECT * FROM readmodel.read_states('read_uuid', '1');
+-- Ids as their type reads them; what is none is said to be none, and the transaction goes on.
+BEGIN READ ONLY;
+SELECT id, status, reason, state->'number' AS number FROM unnest(ARRAY['-1000000000000', ' -1000000000000 ', '+0', '00', '-0', '', '-', 'abc', '1e3', '0x0', '1 2',
+    '9223372036854775807', '9223372036854775808', '-9223372036854775808', '-9223372036854775809', '999999999999999999']) AS id,
+    LATERAL readmodel.read_state('read_bigint', id);
+SELECT id, status, reason, state->'number' AS number FROM unnest(ARRAY['00000000-0000-0000-0000-000000000028', '{00000000-0000-0000-0000-000000000028}',
+    '00000000000000000000000000000028', '0000-0000-0000-0000-0000-0000-0000-0028', '00000000-0000-0000-0000-0000000000A0',
+    '00000000-0000-0000-0000-00000000002g', '00000000-0000-0000-0000_000000000028', '1', '']) AS id,
+    LATERAL readmodel.read_state('read_uuid', id);
+SELECT status, reason, id, state FROM readmodel.read_states('read_bigint', 'abc');
+SELECT status, reason, id, state FROM readmodel.read_states('read_uuid', '1');
+SELECT id FROM readmodel.read_states('read_bigint', ' 0', 1);
+COMMIT;
 SELECT * FROM readmodel.read_states('read text', max_rows => 0);
 SELECT * FROM readmodel.read_states('read text', max_rows => -1);
 SELECT * FROM readmodel.read_states('read text', max_rows => NULL);
@@ -139,13 +147,15 @@ SET ROLE readmodel_test_read;
 SELECT * FROM readmodel.read_state('read text', 'a');
 SELECT * FROM readmodel.read_states('read text');
 SELECT name, status, served FROM readmodel.readiness_report('{read text,nowhere}');
-SELECT count(*) FROM readmodel.readiness_report() WHERE name LIKE 'read%';
+SELECT name, status, served FROM readmodel.readiness_report();
+SELECT name, status, served FROM readmodel.readiness_report(only_unserved => true);
 SELECT count(*) FROM readmodel.query_counters() WHERE name LIKE 'read%';
 RESET ROLE;
 SELECT readmodel.grant_reader('readmodel_test_read');
 SET ROLE readmodel_test_read;
 SELECT * FROM readmodel.read_state('read text', 'a');
 SELECT name, status, served FROM readmodel.readiness_report('{read text,nowhere}');
+SELECT count(*) FROM readmodel.readiness_report() WHERE status = 'hidden' OR name IS NULL;
 SELECT count(*) FROM readmodel.query_counters() WHERE name LIKE 'read%';
 RESET ROLE;
 SELECT readmodel.revoke_reader('readmodel_test_read');

@@ -42,6 +42,8 @@ const std::string *Read::query() const
 
 std::optional<std::string_view> ReadResult::text(int row, int column) const
 {
+    if (composite)
+        return composite->column(column);
     if (PQgetisnull(result.get(), row, column))
         return std::nullopt;
     return std::string_view(PQgetvalue(result.get(), row, column),

@@ -18,6 +18,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <libpq-fe.h>
 
+#include "http/composite.hpp"
 #include "http/options.hpp"
 #include "http/request.hpp"
 #include "http/service_counters.hpp"
@@ -45,6 +46,7 @@ struct ReadResult
     };
     Kind kind = Kind::unavailable;
     ResultPtr result;
+    std::optional<Composite> composite; // of a statement whose result is one
     std::string sqlstate;
 
     int rows() const { return result ? PQntuples(result.get()) : 0; }

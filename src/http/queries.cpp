@@ -5,6 +5,7 @@
 #include "http/etag.hpp"
 #include "http/parameters.hpp"
 #include "http/reading.hpp"
+#include "http/report.hpp"
 #include "http/service.hpp"
 #include "http/shared_read.hpp"
 #include "http/waits.hpp"
@@ -68,25 +69,10 @@ Response page_of_states(const ReadResult &result, const std::string &query, std:
     return response;
 }
 
-enum ReportColumn
-{
-    name,
-    status,
-    reason,
-    generation,
-    definition_hash,
-    position,
-    lag,
-    estimated_seconds_remaining,
-    served,
-};
-
 Response overview(const ReadResult &result)
 {
-    if (result.kind != ReadResult::Kind::rows)
-        return not_answered(statements::readiness_report, result);
-    if (queries_are_hidden(result))
-        return unavailable();
+    if (std::optional<Response> response = unreported(result))
+        return std::move(*response);
     Response response;
     response.body = "[";
     for (int row = 0; row < result.rows(); row++)
@@ -103,15 +89,17 @@ Response overview(const ReadResult &result)
         const auto number = [&](std::string_view member, int column)
         { response.body.append(R"(,")").append(member).append(R"(":)").append(json_number(result.text(row, column))); };
         response.body += row > 0 ? R"(,{"name":)" : R"({"name":)";
-        append_json(response.body, result.text(row, name).value_or(""));
-        text("status", status);
-        text("reason", reason);
-        text("served", served);
-        number("generation", generation);
-        text("definitionHash", definition_hash);
-        number("position", position);
-        number("lag", lag);
-        number("estimatedSecondsRemaining", estimated_seconds_remaining);
+        append_json(response.body, result.text(row, report::name).value_or(""));
+        text("status", report::status);
+        text("reason", report::reason);
+        text("served", report::served);
+        number("servedGeneration", report::served_generation);
+        text("servedDefinitionHash", report::served_definition_hash);
+        number("generation", report::generation);
+        text("definitionHash", report::definition_hash);
+        number("position", report::position);
+        number("lag", report::lag);
+        number("estimatedSecondsRemaining", report::estimated_seconds_remaining);
         response.body += "}";
     }
     response.body += "]";

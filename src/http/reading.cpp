@@ -37,12 +37,29 @@ void ask_again(Database &database, const Question &question, ReadCallback callba
                   });
 }
 
-Response not_read(const Answer &answer)
+std::string quoted(const std::string &query)
 {
+    return "\"" + query + "\"";
+}
+
+Response not_read(const Question &question, const Answer &answer)
+{
+    if (answer.status == "unknown")
+        return problem(404, "there is no query " + quoted(question.query) +
+                                (answer.reason == "definition_hash" ? " with this definition hash" : ""));
     // A rebuild is all that there is to say of it; what else is in the way has a name.
     Response response = status_response(503, answer.status, answer.status == "rebuilding" ? "" : answer.reason);
     add_retry_after(response, answer.status, answer.estimated_seconds_remaining);
     return response;
+}
+
+Response rows_response(const Question &question, const ReadResult &result, const Answer &answer, const Request &request)
+{
+    if (!answer.may_be_read())
+        return not_read(question, answer);
+    if (answer.reason == "invalid_id")
+        return problem(400, "the id is no value of the type that the ids of query " + quoted(question.query) + " have");
+    return question.render(result, answer, request);
 }
 
 // Every request may meet the same error: it is logged once in a while.
@@ -61,14 +78,8 @@ void log_refusal(const Statement &statement, const std::string &sqlstate)
 // The message of an error can quote data, so it is not passed on.
 Response refused(const Question &question, const std::string &sqlstate)
 {
-    const std::string quoted = "\"" + question.query + "\"";
-    if (sqlstate == "RM006")
-        return problem(404, question.hash ? "there is no query " + quoted + " with this definition hash"
-                                          : "there is no query " + quoted);
     if (sqlstate == "42501")
-        return problem(403, "the service may not read query " + quoted);
-    if (sqlstate == "22P02" || sqlstate == "22003" || sqlstate == "22021" || sqlstate == "22P05")
-        return problem(400, "the id is no value of the type that the ids of query " + quoted + " have");
+        return problem(403, "the service may not read query " + quoted(question.query));
     std::string members = R"(,"sqlstate":)";
     append_json(members, sqlstate);
     log_refusal(*question.statement, sqlstate);
@@ -100,12 +111,6 @@ Answer::Answer(const ReadResult &result)
         position = number;
 }
 
-bool queries_are_hidden(const ReadResult &report)
-{
-    constexpr int report_status_column = 1;
-    return report.rows() > 0 && report.text(report.rows() - 1, report_status_column) == "hidden";
-}
-
 void ask(Database &database, const Question &question, ReadCallback callback)
 {
     ask_again(database, question, std::move(callback), 0);
@@ -125,8 +130,9 @@ Response answer_to(const Question &question, const ReadResult &result, const Req
     case ReadResult::Kind::rows:
     {
         const Answer answer(result);
-        Response response = answer.may_be_read() ? question.render(result, answer, request) : not_read(answer);
-        add_answer_headers(response, answer);
+        Response response = rows_response(question, result, answer, request);
+        if (answer.status != "unknown")
+            add_answer_headers(response, answer);
         return response;
     }
     case ReadResult::Kind::error:

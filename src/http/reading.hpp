@@ -38,9 +38,6 @@ struct Question
     std::function<Response(const ReadResult &, const Answer &, const Request &)> render;
 };
 
-// Whether this report is that of a role that may not see the queries any more: there may be some all the same.
-bool queries_are_hidden(const ReadResult &report);
-
 // Asks, and asks again if the query was taken over by another generation in between, or dropping it met the other reads of a batch.
 void ask(Database &database, const Question &question, ReadCallback callback);
 

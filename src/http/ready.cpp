@@ -3,7 +3,7 @@
 
 #include "http/parameters.hpp"
 #include "http/readiness.hpp"
-#include "http/reading.hpp"
+#include "http/report.hpp"
 #include "http/service.hpp"
 #include "http/shared_read.hpp"
 
@@ -13,41 +13,24 @@ namespace http
 namespace
 {
 
-enum Column
-{
-    name,
-    status,
-    reason,
-    generation,
-    definition_hash,
-    position,
-    lag,
-    estimated_seconds_remaining,
-    served,
-    served_generation,
-    served_definition_hash,
-};
-
 Response rendered(const ReadResult &result, bool one_meant)
 {
-    if (result.kind != ReadResult::Kind::rows)
-        return not_answered(statements::readiness_report, result);
-    if (queries_are_hidden(result))
-        return unavailable();
+    if (std::optional<Response> response = unreported(result))
+        return std::move(*response);
     std::vector<QueryReadiness> queries;
     queries.reserve(static_cast<size_t>(result.rows()));
     for (int row = 0; row < result.rows(); row++)
-        queries.push_back({.name = result.text(row, name).value_or(""),
-                           .status = result.text(row, status).value_or(""),
-                           .reason = result.text(row, reason).value_or(""),
-                           .generation = result.text(row, generation),
-                           .definition_hash = result.text(row, definition_hash),
-                           .position = result.text(row, position),
-                           .lag = result.text(row, lag),
-                           .estimated_seconds_remaining = result.text(row, estimated_seconds_remaining),
-                           .served = result.text(row, served),
-                           .served_generation = result.text(row, served_generation),
-                           .served_definition_hash = result.text(row, served_definition_hash)});
+        queries.push_back({.name = result.text(row, report::name).value_or(""),
+                           .status = result.text(row, report::status).value_or(""),
+                           .reason = result.text(row, report::reason).value_or(""),
+                           .generation = result.text(row, report::generation),
+                           .definition_hash = result.text(row, report::definition_hash),
+                           .position = result.text(row, report::position),
+                           .lag = result.text(row, report::lag),
+                           .estimated_seconds_remaining = result.text(row, report::estimated_seconds_remaining),
+                           .served = result.text(row, report::served),
+                           .served_generation = result.text(row, report::served_generation),
+                           .served_definition_hash = result.text(row, report::served_definition_hash)});
     return readiness_response(queries, one_meant);
 }
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "http/readiness.hpp"
+#include "http/report.hpp"
 
 namespace http
 {
@@ -33,16 +34,6 @@ std::optional<std::int64_t> number(std::optional<std::string_view> text)
 
 // The last read of a request whose time is up has this long.
 constexpr auto last_read_time = std::chrono::seconds(1);
-
-enum ReportColumn
-{
-    status_column = 1,
-    reason_column,
-    generation_column,
-    definition_hash_column,
-    position_column,
-    served_column = 8,
-};
 
 // An operator's decision is awaited, which may take for ever.
 bool awaits_operator(std::string_view status)
@@ -276,14 +267,14 @@ void Waits::looked(const std::shared_ptr<Group> &group, const ReadResult &result
     if (result.kind != ReadResult::Kind::overloaded && result.kind != ReadResult::Kind::no_turn)
     {
         const bool known = result.kind == ReadResult::Kind::rows && result.rows() == 1;
-        const std::string_view status = known ? result.text(0, status_column).value_or("") : "";
-        const auto position = known ? number(result.text(0, position_column)) : std::nullopt;
+        const std::string_view status = known ? result.text(0, report::status).value_or("") : "";
+        const auto position = known ? number(result.text(0, report::position)) : std::nullopt;
         const auto text = [&](int column) { return std::string(known ? result.text(0, column).value_or("") : ""); };
-        const Heard heard = {text(status_column), text(reason_column), text(generation_column),
-                             text(definition_hash_column), text(position_column)};
-        const bool stale = text(served_column) == "stale";
+        const Heard heard = {text(report::status), text(report::reason), text(report::generation),
+                             text(report::definition_hash), text(report::position)};
+        const bool stale = text(report::served) == "stale";
         // A read says what is wrong, too, and is the answer.
-        const bool ends = !known || awaits_operator(status) || status == "unknown";
+        const bool ends = !known || awaits_operator(status) || status == "unknown" || status == "hidden";
         for (const WaitPtr &wait : std::set(group->waits))
         {
             // The rest comes with the next look: half the queue is for who does not wait.

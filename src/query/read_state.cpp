@@ -29,12 +29,26 @@ enum Column
 
 using Row = ResultRow<column_count>;
 
-// The query of that name, as far as the current user may read it.
-catalog::QueryRow readable_query(FunctionCallInfo fcinfo)
+// What a name, and perhaps a definition hash, stand for.
+struct Subject
 {
-    catalog::QueryRow query = wanted_query(text_argument(fcinfo, 0, "name"));
-    require_select(query);
-    return query;
+    std::optional<catalog::QueryRow> query;
+    std::optional<Readable> readable; // if the query has the generation that was asked for
+
+    bool ready() const { return readable && readable->ready(); }
+};
+
+// Throws 42501 where the current user may not read the states of the query.
+Subject subject_of(const std::string &name, const std::optional<std::string> &definition_hash)
+{
+    Subject subject{catalog::find_query(name), {}};
+    if (!subject.query)
+        return subject;
+    require_select(*subject.query);
+    const ServerFacts server = server_facts();
+    if (std::optional<catalog::GenerationRow> asked = find_wanted_generation(server, *subject.query, definition_hash))
+        subject.readable = readable_generation(server, *subject.query, std::move(*asked), definition_hash.has_value());
+    return subject;
 }
 
 std::optional<double> seconds_left(const catalog::QueryRow &query, const Standing &standing)
@@ -44,9 +58,16 @@ std::optional<double> seconds_left(const catalog::QueryRow &query, const Standin
     return estimated_seconds(standing, SourceEdges().lag(query.source_id, standing.position));
 }
 
-Row row_of(const catalog::QueryRow &query, const Readable &readable)
+Row row_of(const Subject &subject)
 {
     Row row;
+    if (!subject.readable)
+    {
+        row.text(column_status, "unknown");
+        row.text(column_reason, subject.query ? "definition_hash" : "query");
+        return row;
+    }
+    const Readable &readable = *subject.readable;
     row.text(column_status, answered_as(readable));
     if (!readable.standing.reason.empty())
         row.text(column_reason, readable.standing.reason);
@@ -54,7 +75,7 @@ Row row_of(const catalog::QueryRow &query, const Readable &readable)
     row.text(column_definition_hash, readable.generation.definition_hash);
     row.bigint(column_position, readable.standing.position);
     if (!readable.ready())
-        if (const std::optional<double> seconds = seconds_left(query, readable.standing))
+        if (const std::optional<double> seconds = seconds_left(*subject.query, readable.standing))
             row.number(column_estimated_seconds_remaining, *seconds);
     return row;
 }
@@ -94,16 +115,47 @@ TupleDesc state_row_type()
     return type;
 }
 
+// The id that an argument names. Nothing for one that is none of the generation's, which is the row's reason then.
+std::optional<Id> id_argument(FunctionCallInfo fcinfo, int number, const Readable &readable, Row &row)
+{
+    const std::optional<Id> id = id_of_text(fcinfo->args[number].value, readable.generation.key_type);
+    if (!id)
+        row.text(column_reason, "invalid_id");
+    return id;
+}
+
 Datum read_state(FunctionCallInfo fcinfo)
 {
-    const catalog::QueryRow query = readable_query(fcinfo);
-    const Readable readable = readable_generation(server_facts(), query, maybe_text_argument(fcinfo, 2));
-    Row row = row_of(query, readable);
-    if (readable.ready() && !PG_ARGISNULL(1))
-        if (const std::optional<StateRow> state = state_of(query, readable.generation, {TEXTOID, PG_GETARG_DATUM(1)}))
-            add_state(row, *state);
+    const Subject subject = subject_of(text_argument(fcinfo, 0, "name"), maybe_text_argument(fcinfo, 2));
+    Row row = row_of(subject);
+    if (subject.ready() && !PG_ARGISNULL(1))
+        if (const std::optional<Id> id = id_argument(fcinfo, 1, *subject.readable, row))
+            if (const std::optional<StateRow> state = state_of(*subject.query, subject.readable->generation, *id))
+                add_state(row, *state);
     TupleDesc const type = state_row_type();
     return pg::call([&] { return HeapTupleGetDatum(heap_form_tuple(type, row.values, row.nulls)); });
+}
+
+// Adds the rows of a page, and says how many.
+int put_page(FunctionCallInfo fcinfo, const Subject &subject, int most, Row &row)
+{
+    std::optional<Id> after;
+    if (!PG_ARGISNULL(1))
+    {
+        after = id_argument(fcinfo, 1, *subject.readable, row);
+        if (!after)
+            return 0;
+    }
+    int rows = 0;
+    states_after(*subject.query, subject.readable->generation, after, most,
+                 [&](Datum id, const StateRow &state)
+                 {
+                     row.set(column_id, id);
+                     add_state(row, state);
+                     row.put(fcinfo);
+                     rows++;
+                 });
+    return rows;
 }
 
 Datum read_states(FunctionCallInfo fcinfo)
@@ -113,24 +165,9 @@ Datum read_states(FunctionCallInfo fcinfo)
     const int32 most = PG_GETARG_INT32(2);
     if (most < 1)
         throw pg::Error(ERRCODE_INVALID_PARAMETER_VALUE, "argument \"max_rows\" must be at least 1");
-    const catalog::QueryRow query = readable_query(fcinfo);
-    const Readable readable = readable_generation(server_facts(), query, maybe_text_argument(fcinfo, 3));
-    Row row = row_of(query, readable);
-    bool any = false;
-    if (readable.ready())
-    {
-        const std::optional<Id> after =
-            PG_ARGISNULL(1) ? std::nullopt : std::optional<Id>({TEXTOID, PG_GETARG_DATUM(1)});
-        states_after(query, readable.generation, after, most,
-                     [&](Datum id, const StateRow &state)
-                     {
-                         row.set(column_id, id);
-                         add_state(row, state);
-                         row.put(fcinfo);
-                         any = true;
-                     });
-    }
-    if (!any)
+    const Subject subject = subject_of(text_argument(fcinfo, 0, "name"), maybe_text_argument(fcinfo, 3));
+    Row row = row_of(subject);
+    if (!subject.ready() || put_page(fcinfo, subject, most, row) == 0)
         row.put(fcinfo);
     return 0;
 }

@@ -199,12 +199,26 @@ catalog::QueryRow visible_query(const std::string &name)
     return query;
 }
 
+static std::optional<catalog::GenerationRow> named_generation(const ServerFacts &server, const catalog::QueryRow &query,
+                                                              const std::optional<std::string> &definition_hash)
+{
+    return definition_hash ? catalog::find_generation(query.id, *definition_hash)
+                           : server.survey.generation(query.id, query.newest);
+}
+
+std::optional<catalog::GenerationRow> find_wanted_generation(const ServerFacts &server, const catalog::QueryRow &query,
+                                                             const std::optional<std::string> &definition_hash)
+{
+    std::optional<catalog::GenerationRow> generation = named_generation(server, query, definition_hash);
+    if (generation && !generation->has_states())
+        generation.reset();
+    return generation;
+}
+
 catalog::GenerationRow wanted_generation(const ServerFacts &server, const catalog::QueryRow &query,
                                          const std::optional<std::string> &definition_hash)
 {
-    std::optional<catalog::GenerationRow> generation = definition_hash
-                                                           ? catalog::find_generation(query.id, *definition_hash)
-                                                           : server.survey.generation(query.id, query.newest);
+    std::optional<catalog::GenerationRow> generation = named_generation(server, query, definition_hash);
     if (generation && !generation->has_states())
         throw pg::Error(pg::sqlstate::no_such_object, "generation " + std::to_string(generation->number) +
                                                           " of query " + pg::shown(query.name) + " was " +
@@ -250,17 +264,23 @@ std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::Q
     return previous;
 }
 
+Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query, catalog::GenerationRow asked,
+                             bool only_it)
+{
+    Readable readable{std::move(asked), {}, false};
+    readable.standing = standing_of(server, query, readable.generation);
+    if (readable.ready())
+        return readable;
+    if (std::optional<Readable> stale = stale_answer(server, query, readable.generation, readable.standing, only_it))
+        return std::move(*stale);
+    return readable;
+}
+
 Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query,
                              const std::optional<std::string> &definition_hash)
 {
-    Readable asked{wanted_generation(server, query, definition_hash), {}, false};
-    asked.standing = standing_of(server, query, asked.generation);
-    if (asked.ready())
-        return asked;
-    if (std::optional<Readable> stale =
-            stale_answer(server, query, asked.generation, asked.standing, definition_hash.has_value()))
-        return std::move(*stale);
-    return asked;
+    return readable_generation(server, query, wanted_generation(server, query, definition_hash),
+                               definition_hash.has_value());
 }
 
 pg::Error not_readable(const catalog::QueryRow &query, const Readable &readable)

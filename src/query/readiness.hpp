@@ -36,7 +36,12 @@ struct Standing
 Standing standing_of(const ServerFacts &server, const catalog::QueryRow &query,
                      const catalog::GenerationRow &generation);
 
-// The generation that a reader asks for: the newest one, or the one with that definition hash. Throws RM006.
+// The generation that a reader asks for: the newest one, or the one with that definition hash. Nothing where there is none that has
+// states.
+std::optional<catalog::GenerationRow> find_wanted_generation(const ServerFacts &server, const catalog::QueryRow &query,
+                                                             const std::optional<std::string> &definition_hash);
+
+// The same; throws RM006.
 catalog::GenerationRow wanted_generation(const ServerFacts &server, const catalog::QueryRow &query,
                                          const std::optional<std::string> &definition_hash);
 
@@ -58,13 +63,16 @@ struct Readable
 // What the answer is called: "ready", "stale" or, where there is none, the status.
 std::string_view answered_as(const Readable &readable);
 
-// The newest generation or, where it is on its way or held by an operator and while_rebuilding = serve_previous, what is there
-// already: the serving generation as it stands. With a hash it is that definition or nothing. Throws RM006.
+// The generation that was asked for or, where it is on its way or held by an operator and while_rebuilding = serve_previous, what is
+// there already: the serving generation as it stands. `only_it`: no other generation will do.
+Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query, catalog::GenerationRow asked,
+                             bool only_it);
+
+// Of the newest generation, or of the one with that definition hash and of no other. Throws RM006.
 Readable readable_generation(const ServerFacts &server, const catalog::QueryRow &query,
                              const std::optional<std::string> &definition_hash = std::nullopt);
 
-// The stale answer in place of the generation that was asked for, which stands so; nothing if there is none. `only_it`: no other
-// generation will do.
+// The stale answer in place of the generation that was asked for, which stands so; nothing if there is none. `only_it`: as above.
 std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::QueryRow &query,
                                      const catalog::GenerationRow &asked, const Standing &standing, bool only_it);
 

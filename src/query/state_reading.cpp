@@ -1,5 +1,8 @@
 #include "query/state_reading.hpp"
 
+#include <algorithm>
+#include <cctype>
+
 #include "pg/spi.hpp"
 #include "pg/transaction.hpp"
 #include "query/visibility.hpp"
@@ -59,6 +62,26 @@ Id as_key(const Id &id, KeyType key_type)
                             return wanted == UUIDOID ? DirectFunctionCall1(uuid_in, CStringGetDatum(text.c_str()))
                                                      : DirectFunctionCall1(int8in, CStringGetDatum(text.c_str()));
                         })};
+}
+
+// Whether the input function of the type takes the text as it is: most do look like this.
+bool is_plain(std::string_view text, KeyType key_type)
+{
+    const auto is_digit = [](unsigned char c) { return isdigit(c) != 0; };
+    if (key_type == KeyType::bigint)
+    {
+        text.remove_prefix(text.starts_with('-') ? 1 : 0);
+        return !text.empty() && text.size() < 19 && std::all_of(text.begin(), text.end(), is_digit);
+    }
+    if (text.size() != 36)
+        return false;
+    for (size_t i = 0; i < text.size(); i++)
+    {
+        const bool is_hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+        if (is_hyphen ? text[i] != '-' : isxdigit(static_cast<unsigned char>(text[i])) == 0)
+            return false;
+    }
+    return true;
 }
 
 // The statements on a table of states, planned once per session and table.
@@ -141,6 +164,22 @@ std::optional<StateRow> state_row(const pg::Rows &rows, uint64 number)
 }
 
 } // namespace
+
+std::optional<Id> id_of_text(Datum text, KeyType key_type)
+{
+    const Id given = {TEXTOID, text};
+    if (key_type == KeyType::text || is_plain(pg::text_of(text), key_type))
+        return as_key(given, key_type);
+    std::optional<Id> id;
+    if (const std::optional<pg::PgError> error = pg::attempt(true, [&] { id = as_key(given, key_type); }))
+    {
+        if (error->sqlstate() != ERRCODE_INVALID_TEXT_REPRESENTATION &&
+            error->sqlstate() != ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE)
+            throw pg::PgError(*error);
+        return std::nullopt;
+    }
+    return id;
+}
 
 std::optional<StateRow> state_of(const catalog::QueryRow &query, const catalog::GenerationRow &generation, const Id &id)
 {

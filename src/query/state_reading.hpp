@@ -20,6 +20,9 @@ struct Id
     Datum value;
 };
 
+// The id, given as text, as the key type has it; nothing for a text that is no value of it.
+std::optional<Id> id_of_text(Datum text, KeyType key_type);
+
 // The state of the instance, in the caller's memory. Throws 22P02 for an id that is no value of the generation's key type, and 40001
 // where the snapshot is too old for the table.
 std::optional<StateRow> state_of(const catalog::QueryRow &query, const catalog::GenerationRow &generation,

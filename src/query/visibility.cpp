@@ -37,16 +37,21 @@ bool may_see_messages(Oid owner)
         [&] { return has_privs_of_role(GetUserId(), owner) || has_privs_of_role(GetUserId(), ROLE_PG_MONITOR); });
 }
 
-bool may_see(Oid owner)
+bool may_see_all()
 {
-    if (may_see_messages(owner))
-        return true;
     return pg::call(
         []
         {
+            if (has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
+                return true;
             const Oid marker = reader_marker();
             return OidIsValid(marker) && pg_proc_aclcheck(marker, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK;
         });
+}
+
+bool may_see(Oid owner)
+{
+    return pg::call([&] { return has_privs_of_role(GetUserId(), owner); }) || may_see_all();
 }
 
 bool Viewer::may_see(Oid owner)

@@ -11,8 +11,11 @@ namespace query
 // The owner of a relation; InvalidOid if it is gone.
 Oid relation_owner(Oid relation);
 
-// True when the current user may see the status of queries of `owner`: the owner and members of that role, members of
-// pg_monitor, and roles that readmodel.grant_reader() was called for.
+// True when the current user may see the status of queries of whomever: members of pg_monitor, and roles that
+// readmodel.grant_reader() was called for.
+bool may_see_all();
+
+// True when the current user may see the status of queries of `owner`: the owner and members of that role, too.
 bool may_see(Oid owner);
 
 // The same for many queries of few owners, within one call.

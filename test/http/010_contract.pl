@@ -54,8 +54,8 @@ for my $path ('/ready?query=orders&query=nobody', "/ready?query=orders&hash=$oth
 }
 
 is_deeply($service->json('/queries'),
-    [{name => 'orders', status => 'ready', reason => undef, served => 'ready', generation => 1, definitionHash => $hash,
-      position => 100, lag => 0, estimatedSecondsRemaining => undef}], '/queries');
+    [{name => 'orders', status => 'ready', reason => undef, served => 'ready', servedGeneration => 1, servedDefinitionHash => $hash, generation => 1,
+      definitionHash => $hash, position => 100, lag => 0, estimatedSecondsRemaining => undef}], '/queries');
 
 # --- an instance ---
 
@@ -189,6 +189,7 @@ is_deeply([sort @seen], [sort keys %ids], 'and one after another');
 $service->problem('/queries/numbers/ten', 400, '400 for an id that is no number');
 $service->problem('/queries/numbers/99999999999999999999', 400, 'and for one that is too large');
 $service->problem('/queries/numbers?after=ten', 400, 'and for a page after it');
+unlike(slurp_file($node->logfile), qr/ERROR:  (?!permission denied)/, 'what clients ask for wrongly is no error in the log of the server');
 is($service->get('/queries/numbers/7')->{status}, 200, '200 for one that is one');
 is($service->stop, 0, 'it stops');
 $node->stop;

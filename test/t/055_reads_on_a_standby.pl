@@ -33,6 +33,7 @@ replayed();
 is($standby->safe_psql('postgres', $read), 'ready|1|100|5|83', 'a state, on the standby');
 is($standby->safe_psql('postgres', $read), $primary->safe_psql('postgres', $read), 'as on the primary');
 is($standby->safe_psql('postgres', $report), 'ready|ready|0', 'the report says so too');
+is($standby->safe_psql('postgres', q{SELECT status, reason FROM readmodel.read_state('nowhere', 'a')}), 'unknown|query', 'an unknown query');
 my $pages = q{SELECT string_agg(id, ' ') FROM readmodel.read_states('orders', 'customer 7')};
 is($standby->safe_psql('postgres', $pages), 'customer 8 customer 9', 'a page');
 is($standby->safe_psql('postgres', q{SELECT failures, batches, events_applied, events_replayed FROM readmodel.query_counters()}),
