@@ -47,6 +47,18 @@ SELECT bool_and(readmodel.get('read text', v.id) = r.state AND v.position = r.st
 SELECT (readmodel.read_state('read text', 'a')).state_position;
 SELECT pg_typeof(r), to_jsonb(r) - 'definition_hash' - 'updated_at' AS row FROM readmodel.read_state('read text', 'a') r;
 
+-- Several at once: a row for each, in their order.
+SELECT n, status, state, state_position FROM readmodel.read_states_by_id('read text', $${b,none,"it's",NULL,b,"say \"hi\"","back\\slash",""}$$)
+    WITH ORDINALITY AS r(status, reason, generation, definition_hash, "position", seconds, state, state_position, updated_at, n);
+SELECT count(*) AS rows, count(*) FILTER (WHERE r.one IS DISTINCT FROM readmodel.read_state(q.name, q.ids[r.n])) AS differing
+    FROM (VALUES ('read text', ARRAY['a', 'none', 'Z']), ('read_bigint', ARRAY['0', 'ten', '-1000000000000']), ('read_uuid', ARRAY['1', NULL]),
+          ('nowhere', ARRAY['a', 'b'])) AS q(name, ids),
+    LATERAL (SELECT row_number() OVER () AS n, s AS one FROM readmodel.read_states_by_id(q.name, q.ids) AS s) AS r;
+SELECT count(*) FROM readmodel.read_states_by_id('read text', '{}');
+SELECT * FROM readmodel.read_states_by_id('read text', NULL);
+SELECT * FROM readmodel.read_states_by_id(NULL, '{a}');
+SELECT status, reason FROM readmodel.read_states_by_id('read text', '{a,b}', 'nohash');
+
 -- Pages, in the order of the key's type: bytes for text, numbers, uuids.
 SELECT id, state_position FROM readmodel.read_states('read text');
 SELECT id, state_position FROM readmodel.read_states('read text', max_rows => 3);
@@ -146,6 +158,7 @@ CREATE ROLE readmodel_test_read;
 SET ROLE readmodel_test_read;
 SELECT * FROM readmodel.read_state('read text', 'a');
 SELECT * FROM readmodel.read_states('read text');
+SELECT * FROM readmodel.read_states_by_id('read text', '{a}');
 SELECT name, status, served FROM readmodel.readiness_report('{read text,nowhere}');
 SELECT name, status, served FROM readmodel.readiness_report();
 SELECT name, status, served FROM readmodel.readiness_report(only_unserved => true);

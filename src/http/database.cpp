@@ -4,6 +4,7 @@
 #include <random>
 
 #include "http/connector.hpp"
+#include "http/gathering.hpp"
 #include "http/log.hpp"
 #include "http/pooled_connection.hpp"
 
@@ -42,8 +43,7 @@ const std::string *Read::query() const
 
 std::optional<std::string_view> ReadResult::text(int row, int column) const
 {
-    if (composite)
-        return composite->column(column);
+    row = only_row.value_or(row);
     if (PQgetisnull(result.get(), row, column))
         return std::nullopt;
     return std::string_view(PQgetvalue(result.get(), row, column),
@@ -124,7 +124,7 @@ void Database::connected_one(PGconn *connection, bool usable, const std::string 
 void Database::read(const Statement &statement, Parameters parameters, ReadCallback callback)
 {
     counters.statements++;
-    give(Read{&statement, std::move(parameters), std::move(callback), Clock::now(), 0});
+    give(Read{&statement, std::move(parameters), std::move(callback), Clock::now()});
 }
 
 void Database::give(Read read)
@@ -200,7 +200,7 @@ void Database::send_share(PooledConnection &connection, std::deque<Read> &from, 
     }
     from.insert(from.begin(), std::make_move_iterator(left.begin()), std::make_move_iterator(left.end()));
     if (!batch.empty())
-        connection.send(std::move(batch));
+        connection.send(gathered(std::move(batch)));
 }
 
 bool Database::has_enough(const Read &read, const PooledConnection &connection, size_t most) const

@@ -18,7 +18,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <libpq-fe.h>
 
-#include "http/composite.hpp"
 #include "http/options.hpp"
 #include "http/request.hpp"
 #include "http/service_counters.hpp"
@@ -45,13 +44,15 @@ struct ReadResult
         no_turn,     // all connections were busy with others for too long
     };
     Kind kind = Kind::unavailable;
-    ResultPtr result;
-    std::optional<Composite> composite; // of a statement whose result is one
+    std::shared_ptr<const PGresult> result;
     std::string sqlstate;
+    std::optional<int> only_row; // of what is shared with others
 
-    int rows() const { return result ? PQntuples(result.get()) : 0; }
+    int rows() const { return only_row ? 1 : result ? PQntuples(result.get()) : 0; }
     // The text of a value; nothing for NULL.
     std::optional<std::string_view> text(int row, int column) const;
+    // As if it had only this row.
+    ReadResult part(int row) const { return {kind, result, sqlstate, row}; }
 };
 
 using Parameters = std::vector<std::optional<std::string>>;
@@ -65,6 +66,7 @@ struct Read
     ReadCallback callback;
     Clock::time_point queued;
     unsigned tries = 0;
+    bool gathered = false; // of several (gathering.hpp)
 
     // The query whose states are read; none for what reads no states or those of all.
     const std::string *query() const;

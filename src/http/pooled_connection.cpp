@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <stdexcept>
 
 #include "http/log.hpp"
 
@@ -10,26 +9,6 @@ namespace http
 {
 
 using boost::system::error_code;
-
-namespace
-{
-
-// The server may have been given another version of the extension.
-void read_composite(ReadResult &result)
-{
-    try
-    {
-        result.composite.emplace(result.text(0, 0).value_or(""));
-    }
-    catch (const std::invalid_argument &error)
-    {
-        log::warning("an answer of the database cannot be read", {{"error", error.what()}});
-        result.kind = ReadResult::Kind::error;
-        result.sqlstate = "08P01"; // protocol_violation
-    }
-}
-
-} // namespace
 
 PooledConnection::PooledConnection(boost::asio::io_context &context, Database &database, PGconn *connection)
     : database(database),
@@ -89,7 +68,7 @@ bool PooledConnection::send_one(const Read &read)
     // The server keeps results back until the end of the batch. Several that take long would then look like a server that hangs, and
     // keep those before them from their answers.
     return PQsendQueryPrepared(connection, read.statement->name, static_cast<int>(read.parameters.size()),
-                               values.data(), nullptr, nullptr, read.statement->composite ? 1 : 0) == 1 &&
+                               values.data(), nullptr, nullptr, 0) == 1 &&
            (read.statement->brief || PQsendFlushRequest(connection) == 1);
 }
 
@@ -176,8 +155,6 @@ void PooledConnection::take(ResultPtr part)
         }
     }
     result.result = std::move(part);
-    if (done.statement->composite && result.rows() > 0)
-        read_composite(result);
     done.callback(result);
 }
 

@@ -20,7 +20,7 @@ struct Statement
     const char *text;
     bool brief = false; // its result may as well come with the others of its batch
     Touches touches = Touches::states;
-    bool composite = false; // its result is one composite value (composite.hpp)
+    bool gathers = false; // several reads are one statement: gathering.hpp
 };
 
 namespace statements
@@ -39,9 +39,12 @@ inline constexpr Statement readiness_report = {
     "served_generation, served_definition_hash FROM readmodel.readiness_report($1, $2, $3)",
     false, Touches::catalog};
 
-// $1 query, $2 id, $3 a definition hash. One value: a function in FROM costs the server a quarter of the read.
-inline constexpr Statement read_state = {"read_state", "SELECT readmodel.read_state($1, $2, $3)", true, Touches::states,
-                                         true};
+// A row for each id: $1 query, $2 ids, $3 a definition hash. A read brings one id.
+inline constexpr Statement read_state = {"read_state",
+                                         "SELECT status, reason, generation, definition_hash, \"position\", "
+                                         "estimated_seconds_remaining, state, state_position, updated_at "
+                                         "FROM readmodel.read_states_by_id($1, $2, $3)",
+                                         true, Touches::states, true};
 
 // A page, at least one row: $1 query, $2 the id before its first, $3 how many at most, $4 a definition hash.
 inline constexpr Statement read_states = {"read_states",

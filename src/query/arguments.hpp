@@ -27,8 +27,8 @@ inline std::string text_argument(FunctionCallInfo fcinfo, int number, const char
     return *maybe_text_argument(fcinfo, number);
 }
 
-// The members of a text[].
-inline std::vector<std::optional<std::string>> texts_and_nulls_of(ArrayType *array)
+// The members of a text[], as datums.
+inline std::vector<NullableDatum> elements_of(ArrayType *array)
 {
     struct
     {
@@ -39,10 +39,18 @@ inline std::vector<std::optional<std::string>> texts_and_nulls_of(ArrayType *arr
     pg::call(
         [&]
         { deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &found.elements, &found.nulls, &found.count); });
-    std::vector<std::optional<std::string>> members;
+    std::vector<NullableDatum> members;
     members.reserve(static_cast<size_t>(found.count));
     for (int i = 0; i < found.count; i++)
-        members.push_back(found.nulls[i] ? std::nullopt : std::optional<std::string>(pg::text_of(found.elements[i])));
+        members.push_back({found.elements[i], found.nulls[i]});
+    return members;
+}
+
+inline std::vector<std::optional<std::string>> texts_and_nulls_of(ArrayType *array)
+{
+    std::vector<std::optional<std::string>> members;
+    for (const NullableDatum &member : elements_of(array))
+        members.push_back(member.isnull ? std::nullopt : std::optional<std::string>(pg::text_of(member.value)));
     return members;
 }
 

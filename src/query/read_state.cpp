@@ -1,6 +1,7 @@
-// readmodel.read_state() and read_states(): states together with what a reader has to be told of them, for the HTTP service. Where
+// readmodel.read_state(), read_states_by_id() and read_states(): states together with what a reader has to be told of them, for the HTTP service. Where
 // get() raises, they answer with the status. Status and states come from one snapshot.
 
+#include "pg/memory.hpp"
 #include "query/arguments.hpp"
 #include "query/result_row.hpp"
 #include "query/source_edges.hpp"
@@ -11,7 +12,7 @@ namespace
 
 using namespace query;
 
-// In the order of the functions' columns (schema/45-http.sql); read_state() has no id.
+// In the order of the functions' columns (schema/45-http.sql); only read_states() has the id.
 enum Column
 {
     column_status,
@@ -115,25 +116,51 @@ TupleDesc state_row_type()
     return type;
 }
 
-// The id that an argument names. Nothing for one that is none of the generation's, which is the row's reason then.
-std::optional<Id> id_argument(FunctionCallInfo fcinfo, int number, const Readable &readable, Row &row)
+// The id that this text stands for. Nothing for one that is none of the generation's, which is the row's reason then.
+std::optional<Id> id_of(Datum text, const Readable &readable, Row &row)
 {
-    const std::optional<Id> id = id_of_text(fcinfo->args[number].value, readable.generation.key_type);
+    const std::optional<Id> id = id_of_text(text, readable.generation.key_type);
     if (!id)
         row.text(column_reason, "invalid_id");
     return id;
 }
 
+// The row for one id, from that for all.
+Row with_state(Row row, const Subject &subject, const NullableDatum &text)
+{
+    if (subject.ready() && !text.isnull)
+        if (const std::optional<Id> id = id_of(text.value, *subject.readable, row))
+            if (const std::optional<StateRow> state = state_of(*subject.query, subject.readable->generation, *id))
+                add_state(row, *state);
+    return row;
+}
+
 Datum read_state(FunctionCallInfo fcinfo)
 {
     const Subject subject = subject_of(text_argument(fcinfo, 0, "name"), maybe_text_argument(fcinfo, 2));
-    Row row = row_of(subject);
-    if (subject.ready() && !PG_ARGISNULL(1))
-        if (const std::optional<Id> id = id_argument(fcinfo, 1, *subject.readable, row))
-            if (const std::optional<StateRow> state = state_of(*subject.query, subject.readable->generation, *id))
-                add_state(row, *state);
+    Row row = with_state(row_of(subject), subject, fcinfo->args[1]);
     TupleDesc const type = state_row_type();
     return pg::call([&] { return HeapTupleGetDatum(heap_form_tuple(type, row.values, row.nulls)); });
+}
+
+Datum read_states_by_id(FunctionCallInfo fcinfo)
+{
+    pg::call([&] { InitMaterializedSRF(fcinfo, 0); });
+    require_argument(fcinfo, 1, "ids");
+    ArrayType *const array = pg::call([&] { return PG_GETARG_ARRAYTYPE_P(1); });
+    const Subject subject = subject_of(text_argument(fcinfo, 0, "name"), maybe_text_argument(fcinfo, 2));
+    const Row row = row_of(subject);
+    pg::OwnedContext memory(CurrentMemoryContext); // of one state
+    for (const NullableDatum &id : elements_of(array))
+    {
+        pg::call([] { CHECK_FOR_INTERRUPTS(); });
+        {
+            const pg::InContext of_this_one(memory.get());
+            with_state(row, subject, id).put(fcinfo);
+        }
+        memory.reset();
+    }
+    return 0;
 }
 
 // Adds the rows of a page, and says how many.
@@ -142,7 +169,7 @@ int put_page(FunctionCallInfo fcinfo, const Subject &subject, int most, Row &row
     std::optional<Id> after;
     if (!PG_ARGISNULL(1))
     {
-        after = id_argument(fcinfo, 1, *subject.readable, row);
+        after = id_of(fcinfo->args[1].value, *subject.readable, row);
         if (!after)
             return 0;
     }
@@ -175,4 +202,5 @@ Datum read_states(FunctionCallInfo fcinfo)
 } // namespace
 
 READMODEL_FUNCTION(readmodel_read_state, read_state);
+READMODEL_FUNCTION(readmodel_read_states_by_id, read_states_by_id);
 READMODEL_FUNCTION(readmodel_read_states, read_states);

@@ -8,6 +8,13 @@ CREATE FUNCTION readmodel.read_state(name text, id text, definition_hash text DE
     -- Without a search_path of its own, which takes a tenth of a read: it looks up no name by it, and where SQL is run, one is set.
     LANGUAGE c STABLE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'readmodel_read_state';
+CREATE FUNCTION readmodel.read_states_by_id(name text, ids text[], definition_hash text DEFAULT NULL,
+        OUT status text, OUT reason text, OUT generation integer, OUT definition_hash text, OUT "position" bigint,
+        OUT estimated_seconds_remaining double precision, OUT state jsonb, OUT state_position bigint,
+        OUT updated_at timestamptz)
+    RETURNS SETOF record
+    LANGUAGE c STABLE PARALLEL UNSAFE ROWS 20
+    AS 'MODULE_PATHNAME', 'readmodel_read_states_by_id';
 CREATE FUNCTION readmodel.read_states(name text, after text DEFAULT NULL, max_rows integer DEFAULT 100,
         definition_hash text DEFAULT NULL,
         OUT status text, OUT reason text, OUT generation integer, OUT definition_hash text, OUT "position" bigint,
@@ -17,6 +24,7 @@ CREATE FUNCTION readmodel.read_states(name text, after text DEFAULT NULL, max_ro
     LANGUAGE c STABLE PARALLEL UNSAFE ROWS 100 SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'readmodel_read_states';
 COMMENT ON FUNCTION readmodel.read_state(text, text, text) IS 'one row about a read of one instance, under one snapshot; status: ready, stale (with while_rebuilding = serve_previous an older or paused generation answers) or why nothing does: rebuilding, failed, paused, gated, stalled, unknown; reason: a code, perhaps a colon and a text without any data; of unknown it is query, there is none of that name, or definition_hash, it has no such generation; of ready and stale it can be invalid_id, the id is no value of the key''s type; generation, definition_hash, position: of the generation that answers, else of the one asked for (the newest, or the one with this hash), and what it includes; state, state_position, updated_at: the instance, NULL if there is none or nothing answers. Errors: 42501 no SELECT on the query''s view, 40001 the query was changed meanwhile';
+COMMENT ON FUNCTION readmodel.read_states_by_id(text, text[], text) IS 'readmodel.read_state(text, text, text) of each of these ids, a row for each in their order, all under one snapshot. Errors: as read_state(), 22004 ids is null';
 COMMENT ON FUNCTION readmodel.read_states(text, text, integer, text) IS 'a page of a query''s states in the order of their ids: at most max_rows whose ids come after the given one, all under one snapshot; the columns of readmodel.read_state(text, text, text), and the id as text; at least one row, with a NULL id where there is no state or nothing answers. Errors: as read_state(), 22023 max_rows below 1';
 
 CREATE FUNCTION readmodel.readiness_report(names text[] DEFAULT NULL, definition_hash text DEFAULT NULL,
