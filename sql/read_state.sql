@@ -263,6 +263,7 @@ SELECT read_until('read_failed', 'ready');
 
 -- The report: names in their order, once for each time that they are asked for; all of them by name.
 SELECT name, status, served FROM readmodel.readiness_report('{read_failed,nowhere,NULL,read_failed}');
+SELECT name, status, reason, served FROM readmodel.readiness_report('{nowhere,read_failed}', 'nohash');
 SELECT count(*) FROM readmodel.readiness_report('{}');
 SELECT name, status, generation, length(definition_hash) AS hash, "position", lag, estimated_seconds_remaining, served
     FROM readmodel.readiness_report() WHERE name LIKE 'read%';

@@ -46,8 +46,10 @@ public:
     {
         if (query && viewer.may_see(catalog::owner_of(*query)))
             add(*query);
+        else if (may_see_all())
+            put(name, "unknown", "query");
         else
-            put(name, may_see_all() ? "unknown" : "hidden");
+            put(name, "hidden");
     }
 
     void add_all(const std::vector<catalog::QueryRow> &queries)
@@ -66,12 +68,14 @@ public:
     }
 
 private:
-    void put(const std::optional<std::string> &name, std::string_view status)
+    void put(const std::optional<std::string> &name, std::string_view status, std::string_view reason = {})
     {
         Row row;
         if (name)
             row.text(column_name, *name);
         row.text(column_status, status);
+        if (!reason.empty())
+            row.text(column_reason, reason);
         row.put(fcinfo);
     }
 
@@ -79,7 +83,7 @@ private:
     {
         const std::optional<catalog::GenerationRow> generation = find_wanted_generation(server, query, hash);
         if (!generation)
-            return put(query.name, "unknown");
+            return put(query.name, "unknown", "definition_hash");
         const Standing standing = standing_of(server, query, *generation);
         std::optional<Readable> stale;
         if (standing.status != Status::ready)

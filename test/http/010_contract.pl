@@ -46,11 +46,12 @@ headers_are($service->get('/ready?query=orders'), \%one, '/ready of one query sa
 headers_are($service->get("/ready?query=orders&hash=$hash"), \%one, 'so it does for a hash');
 headers_are($service->get('/ready'), {map { $_ => undef } keys %one}, '/ready of all names none');
 is($service->get('/ready?query=orders&query=orders')->{status}, 200, 'a name may be repeated');
-for my $path ('/ready?query=orders&query=nobody', "/ready?query=orders&hash=$other_hash")
+for (['/ready?query=orders&query=nobody', 'query'], ["/ready?query=orders&hash=$other_hash", 'definition_hash'])
 {
+    my ($path, $reason) = @$_;
     my $unknown = $service->get($path);
     is($unknown->{status}, 503, "$path: 503");
-    is(decode_json($unknown->{content})->{status}, 'unknown', "$path: unknown");
+    is(join(' ', @{decode_json($unknown->{content})}{qw(status reason)}), "unknown $reason", "$path: unknown");
 }
 
 is_deeply($service->json('/queries'),
