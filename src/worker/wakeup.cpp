@@ -34,12 +34,13 @@ struct Noted
     bool extension;
     bool databases;
     bool finishes_prepared;
-    int stop_count;
-    int32 stops[8]; // generations; a query has two or three
+    bool stops;
     bool failures;
 };
 Noted noted;
-std::vector<int32> failed; // generations, if noted.failures
+// Generations; left over from an earlier transaction unless their flag in `noted` is set.
+std::vector<int32> stopped;
+std::vector<int32> failed;
 
 // The event tables of this database, as of `seen_registrations`.
 Oid event_tables[max_sources];
@@ -182,8 +183,9 @@ void tell(Noted what, bool committed) noexcept
     {
         pg_atomic_fetch_add_u64(&slot->definitions, 1); // a full barrier
         set_latch_of(*slot);
-        for (int i = 0; i < what.stop_count; i++)
-            break_off_folds(what.stops[i]);
+        if (what.stops)
+            for (const int32 id : stopped)
+                break_off_folds(id);
     }
     if (what.events)
     {
@@ -271,8 +273,12 @@ void announce_definitions(bool sources)
 void announce_stop(int32 generation_id)
 {
     announce_definitions();
-    if (noted.any && noted.stop_count < static_cast<int>(std::size(noted.stops)))
-        noted.stops[noted.stop_count++] = generation_id;
+    if (!shared())
+        return;
+    if (!noted.stops)
+        stopped.clear();
+    stopped.push_back(generation_id);
+    noted.stops = true;
 }
 
 void announce_failure(int32 generation_id)

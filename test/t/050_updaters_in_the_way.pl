@@ -1,7 +1,7 @@
 # Who drops or gives up what a worker folds does not wait for an updater that never ends, nor for the rest of a page of slow ones.
 #
-# Guards worker::break_off_folds, seen to fail with nothing in it, and the look at the definitions in should_leave_page, seen to fail
-# without it.
+# Guards worker::break_off_folds, seen to fail with nothing in it, the look at the definitions in should_leave_page, seen to fail
+# without it, and worker::announce_stop, seen to fail where it took no more than eight generations.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -81,6 +81,24 @@ $node->safe_psql('postgres', q{SELECT readmodel.define_query('stuck', 'shop', 'p
 wait_until($node, 'postgres', qq{status = 'failed' AND error_position = $position FROM readmodel.status() WHERE name = 'stuck'},
     'a limit that is set then ends the call that is under way');
 wait_ready($node, 'postgres', '.. and the other one goes on again');
+
+# Whichever generation it is: those that are kept are folded as well, and any of them may be in the way.
+sub kept
+{
+    my ($version, $function) = @_;
+    return $node->safe_psql('postgres', qq{SELECT readmodel.define_query('kept', 'shop', 'public.$function(jsonb, jsonb)', key => 'stream',
+        options => '{"version": "$version", "keep_generations": 20}')});
+}
+foreach (1 .. 10)
+{
+    my $generation = kept($_, 'order_placed');
+    wait_until($node, 'postgres', "(SELECT status = 'ready' AND generation = $generation FROM readmodel.status() WHERE name = 'kept')",
+        "generation $generation is ready");
+}
+kept(11, 'endless');
+wait_until($node, 'postgres', $sleeps, 'the last of many generations is in an endless call');
+soon(q{SELECT readmodel.pause('kept')}, 'the query is paused');
+wait_until($node, 'postgres', "NOT $sleeps", '.. and nobody folds it any more');
 
 $node->stop;
 done_testing();
