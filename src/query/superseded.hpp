@@ -7,8 +7,9 @@ namespace query
 {
 
 // Those whose states are to go. Of the live ones that are neither newest nor serving keep_generations with the highest numbers are
-// kept; one that is still being built goes on, since a revision of the application may wait for it, unless it has failed
-// and a later one was built to the end.
+// kept; one that is still being built goes on, since a revision of the application may wait for it. One that has failed before it was
+// built goes once a later one was built to the end. Where an older one came into force again instead, as when an updater is put back, it
+// can go on at its checkpoint when it is wanted once more: of these keep_generations are kept, too.
 std::vector<const Generation *> beyond_kept(const std::vector<Generation> &generations);
 
 enum class Dropping

@@ -101,6 +101,36 @@ becomes('strict', q{status = 'failed' AND error_message LIKE '%cannot be followe
 $node->safe_psql('postgres', updater('strict', 1000, 1));
 becomes('strict', q{status = 'ready' AND generation = 1}, 'and put back it goes on');
 
+# What was left half built when an updater was put back can go on where it stands, but not all that ever was.
+sub half_built
+{
+    my ($limit, $generation) = @_;
+    $node->safe_psql('postgres', updater('half', $limit, 2));
+    becomes('half', "status = 'failed' AND generation = $generation AND serving_generation = 1", "generation $generation stops half built");
+}
+sub put_back
+{
+    $node->safe_psql('postgres', updater('half', 1000, 1));
+    becomes('half', q{status = 'ready' AND generation = 1}, 'its updater is put back');
+}
+my $kept = q{string_agg(generation::text, ' ' ORDER BY generation) FROM readmodel.generations('half')};
+$node->safe_psql('postgres', updater('half', 1000, 1));
+define('half');
+becomes('half', q{status = 'ready'}, 'another query is ready');
+half_built(10, 2);
+put_back();
+half_built(20, 3);
+put_back();
+wait_until($node, 'postgres', "(SELECT $kept) = '1 3'", 'the last of those that are half built is kept');
+half_built(20, 3);
+put_back();
+half_built(10, 4);
+is($node->safe_psql('postgres', "SELECT $kept"), '1 3 4', 'the one that was dropped is built again');
+put_back();
+wait_until($node, 'postgres', "(SELECT $kept) = '1 4'", '.. and kept in turn');
+define('half', '{"keep_generations": 0}');
+wait_until($node, 'postgres', "(SELECT $kept) = '1'", 'with keep_generations at 0 none is');
+
 # A first rebuild that an operator has cancelled stays cancelled.
 $node->safe_psql('postgres', q{BEGIN; SELECT readmodel.define_query('cancelled', 'shop', 'public.cancelled(jsonb, jsonb)', key => 'stream');
     SELECT readmodel.cancel_rebuild('cancelled'); COMMIT});
