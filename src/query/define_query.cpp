@@ -211,9 +211,9 @@ Datum define_query(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
     check_name(name);
-    const CheckedDefinition checked = check_definition(DefinitionArguments::read(fcinfo, 1), SourceLock::held);
-
     lock_query_name(name);
+    // Looked at only now: while the lock was waited for, the updater may have been replaced and the query defined as it is now.
+    const CheckedDefinition checked = check_definition(DefinitionArguments::read(fcinfo, 1), SourceLock::held);
     const std::optional<QueryRow> query = find_query(name);
     if (!query)
     {
