@@ -43,6 +43,8 @@ std::string_view code_of(worker::Block block)
         return "source";
     case worker::Block::definition:
         return "definition_changed";
+    case worker::Block::dependents:
+        return "dependents";
     }
     return {};
 }

@@ -34,6 +34,7 @@ enum class Block : int
     transient,  // an error that is being retried; `note` says which
     source,     // the source cannot be read; `note` says why
     definition, // something that the definition names is gone; `note` says what
+    dependents, // the view has to be made anew for a takeover, and other objects depend on it
 };
 
 // Which lane a generation belongs to. Only the tail worker assigns; a rebuild worker hands over.

@@ -57,6 +57,8 @@ Block block_of(int sqlstate)
         return Block::permission;
     case ERRCODE_UNDEFINED_FUNCTION:
         return Block::definition;
+    case ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST:
+        return Block::dependents;
     default:
         return query::is_transient(sqlstate) ? Block::transient : Block::source;
     }
