@@ -20,7 +20,7 @@ struct FoldStop
         updater,     // the user's code raised: the generation fails at `position`
         transient,   // try again later
         locked,      // the table of states is locked: try again later
-        interrupted, // the worker is to end
+        interrupted, // nothing is wrong: the worker is to end, or to look at changed definitions
     } kind;
     const char *reason; // the code that a failure is recorded under
     Position position;  // of the event that was not applied
@@ -31,6 +31,9 @@ struct FoldStop
     std::string log_detail{}; // does not
     std::string hint{};       // what to do, where that is not what the reason says; neither
     bool skippable = false;   // the event's own fault: with on_error = skip the fold goes on behind it
+
+    // By hand, as a rule: nothing is in the way of the next try, so the first of them in a row is no reason to stand still.
+    bool cancelled() const { return kind == Kind::transient && sqlstate == "57014"; }
 };
 
 // True for errors that another try may not meet: serialization failures, locks, a cancel, a full disk.

@@ -28,8 +28,9 @@ void SetAside::add(const Member &member)
         blocker = pg::blocker_of(member.generation.state_table, RowExclusiveLock);
         transaction.commit();
     }
-    publish_block(id, locked ? Block::lock : Block::transient, blocker, stop.message);
     Waiting &aside = waiting[id];
+    if (!stop.cancelled() || aside.failures > 0)
+        publish_block(id, locked ? Block::lock : Block::transient, blocker, stop.message);
     if (aside.failures == 0)
         pg::log(WARNING, "the rebuild of query " + pg::shown(member.generation.query_name) + " could not go on",
                 "SQLSTATE " + stop.sqlstate + ". It is tried again; readmodel.status() shows the reason.");

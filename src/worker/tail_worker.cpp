@@ -375,8 +375,9 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up, TimestampTz curr
         {
             count_batches(member);
             const bool locked = member.stop->kind == query::FoldStop::Kind::locked;
-            publish_block(member.generation.id, locked ? Block::lock : Block::transient, member.stop->blocker_pid,
-                          member.stop->message);
+            if (!member.stop->cancelled() || tail.set_aside > 0)
+                publish_block(member.generation.id, locked ? Block::lock : Block::transient, member.stop->blocker_pid,
+                              member.stop->message);
             stopped = true;
             continue;
         }

@@ -1,6 +1,7 @@
 # What may pass by itself is tried again, with pauses that grow, in the tail, in a rebuild and in catch_up; nobody has to act, and
 # nothing is skipped or applied twice.
-# Seen to fail with: any of the classes of these SQLSTATEs left out of is_transient(); catch_up without its pauses.
+# Seen to fail with: any of the classes of these SQLSTATEs left out of is_transient(); catch_up without its pauses; a first cancel that
+# is published as what is in the way.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -53,6 +54,40 @@ foreach my $code (qw(40001 40P01 55P03 53300 57014 58030 08006))
         "$code in a rebuild: it is stalled, and says why");
     recovers("$code in a rebuild");
 }
+
+# --- a cancel by hand, which has nothing in its way: whoever was cancelled is at the same event again, and its status does not say else
+$node->safe_psql('postgres', q{
+    CREATE FUNCTION public.held(state jsonb, event jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE SET lock_timeout = '60 s' AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock_shared(48);
+        RETURN public.order_placed(state, event);
+    END $$;
+    SELECT readmodel.define_query('held', 'shop', 'public.held(jsonb, jsonb)', key => 'stream')});
+wait_until($node, 'postgres', 'readmodel.ready()', 'a third query is ready');
+my $waiting = q{FROM pg_locks WHERE locktype = 'advisory' AND objid = 48 AND NOT granted};
+
+sub cancelled
+{
+    my ($status, $what) = @_;
+    wait_until($node, 'postgres', "EXISTS (SELECT $waiting)", "$what: it is at an event");
+    my $since = $node->safe_psql('postgres', "SELECT waitstart $waiting");
+    $node->safe_psql('postgres', "SELECT pg_cancel_backend(pid) $waiting");
+    wait_until($node, 'postgres', "EXISTS (SELECT $waiting AND waitstart > '$since')", "$what: cancelled, it is at the event again");
+    is($node->safe_psql('postgres', q{SELECT readmodel.readiness('held')}), $status, "$what: its status is as before");
+}
+my $lock = $node->background_psql('postgres');
+$lock->query_safe('SELECT pg_advisory_lock(48)');
+append_orders($node, 'postgres', 5);
+cancelled('ready', 'in the tail');
+$lock->query_safe('SELECT pg_advisory_unlock(48)');
+recovers('cancelled in the tail');
+$lock->query_safe('SELECT pg_advisory_lock(48)');
+$node->safe_psql('postgres', q{SELECT readmodel.rebuild('held')});
+cancelled('rebuilding', 'in a rebuild');
+$lock->query_safe('SELECT pg_advisory_unlock(48)');
+$lock->quit;
+recovers('cancelled in a rebuild');
+$node->safe_psql('postgres', q{SET client_min_messages = warning; SELECT readmodel.drop_query('held')});
 
 # --- catch_up
 $node->append_conf('postgresql.conf', 'readmodel.enabled = off');
