@@ -47,7 +47,7 @@ void TailWorker::look_for_changes()
         process.enter_transaction();
         {
             const query::CatalogScope scope;
-            static pg::Statement mappings("SELECT md5(string_agg(s::text, ',' ORDER BY s.source_id))"
+            static pg::Statement mappings("SELECT string_agg(s::text, ',' ORDER BY s.source_id)"
                                           "  FROM readmodel_catalog.source s");
             now = mappings.execute({}, true).text(0, 1).value_or("");
         }
