@@ -48,7 +48,7 @@ void forget_relations(Datum, int, uint32)
 }
 
 // Within pg::call.
-Oid catalog_relation(const char *name)
+Oid known_relation(const char *name)
 {
     static bool told = false;
     for (int i = 0; i < known_relation_count; i++)
@@ -77,7 +77,7 @@ public:
         pg::call(
             [&]
             {
-                relation = table_open(catalog_relation(table), AccessShareLock);
+                relation = table_open(known_relation(table), AccessShareLock);
                 ScanKeyData keys[2];
                 int count = 0;
                 for (const Equals &condition : conditions)
@@ -85,7 +85,7 @@ public:
                     ScanKeyEntryInitialize(&keys[count++], 0, number_of(condition.column), BTEqualStrategyNumber,
                                            InvalidOid, condition.type == TEXTOID ? DEFAULT_COLLATION_OID : InvalidOid,
                                            condition.type == TEXTOID ? F_TEXTEQ : F_INT4EQ, condition.value);
-                const Oid index_id = index ? catalog_relation(index) : InvalidOid;
+                const Oid index_id = index ? known_relation(index) : InvalidOid;
                 scan = systable_beginscan(relation, index_id, OidIsValid(index_id), GetActiveSnapshot(), count, keys);
             });
     }
@@ -286,6 +286,17 @@ std::vector<std::optional<QueryRow>> find_queries(const std::vector<std::optiona
     for (size_t i = 0; i < names.size(); i++)
         found[i] = names[i] ? find_query(*names[i]) : std::nullopt;
     return found;
+}
+
+std::optional<Shown> shown_by_view(int32 generation_id)
+{
+    Scan generation("generation", "generation_pkey", {equals("generation_id", generation_id)});
+    if (!generation.next())
+        return std::nullopt;
+    Scan query("query", "query_pkey", {equals("query_id", generation.integer("query_id"))});
+    if (!query.next())
+        return std::nullopt;
+    return Shown{generation.integer("generation"), query.integer("serving")};
 }
 
 Oid owner_of(const QueryRow &query)

@@ -62,6 +62,16 @@ struct FailureRow
 };
 
 std::optional<QueryRow> find_query(const std::string &name);
+
+// What the guard of a view compares, which runs once in every statement that reads the view: the number of the generation that the
+// view names, and that of the one which serves.
+struct Shown
+{
+    int32 number;
+    int32 serving;
+};
+std::optional<Shown> shown_by_view(int32 generation_id);
+
 // Whom the query belongs to: the owner of the view, else of a table of states, the serving one first; the catalog's if they are
 // all gone. The same rule as QueryRow::owner of catalog.hpp.
 Oid owner_of(const QueryRow &query);
