@@ -66,8 +66,12 @@ SELECT readmodel.state_table('life', 2);
 SELECT readmodel.activate('life', 2);
 SELECT readmodel.activate('life', 3);
 SELECT generation, serving FROM life_now;
+-- nothing of what it has gone through is kept
+INSERT INTO readmodel_catalog.attempt (generation_id, attempts)
+    SELECT generation_id, 1 FROM readmodel_catalog.generation JOIN readmodel_catalog.query USING (query_id) WHERE name = 'life' AND generation = 3;
 SELECT readmodel.cancel_rebuild('life');
 SELECT readmodel.cancel_rebuild('life');
+SELECT count(*) AS attempts FROM readmodel_catalog.attempt;
 SELECT generation, serving FROM life_now;
 \set VERBOSITY terse
 SELECT define('life_two(jsonb, jsonb)');

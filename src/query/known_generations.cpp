@@ -170,7 +170,7 @@ void forget_states(const QueryRow &query, const KnownGeneration &generation, Pha
         const CatalogScope scope;
         // Without the checkpoint's row no lane moves it any more: a flush that was under way is waited for here, a later one finds
         // that it has lost its checkpoint.
-        for (const char *const table : {"checkpoint", "share", "failure", "dead_letter"})
+        for (const char *const table : {"checkpoint", "share", "failure", "dead_letter", "attempt"})
             pg::execute(std::string("DELETE FROM readmodel_catalog.") + table + " WHERE generation_id = $1",
                         pg::Args().integer(generation.id));
         // One row remembers a definition hash, however often it is built anew. The highest number stays, as numbers are not given twice.
