@@ -287,6 +287,14 @@ void Decimal::append_to(std::string &out) const
     append_digits(out, {begin, static_cast<std::size_t>(end - begin)}, places);
 }
 
+Decimal::Big Decimal::widened(int scale) const
+{
+    Big big = widened();
+    if (places < scale)
+        big.value *= big_power(scale - places);
+    return big;
+}
+
 void Decimal::add_slowly(const Decimal &other)
 {
     const int scale = std::max(places, other.places);
@@ -302,14 +310,9 @@ void Decimal::add_slowly(const Decimal &other)
             return;
         }
     }
-    Big a = widened();
-    Big b = other.widened();
-    if (places < scale)
-        a.value *= big_power(scale - places);
-    if (other.places < scale)
-        b.value *= big_power(scale - other.places);
-    a.value += b.value;
-    *this = of_big(std::move(a), scale);
+    Big sum = widened(scale);
+    sum.value += other.widened(scale).value;
+    *this = of_big(std::move(sum), scale);
 }
 
 std::strong_ordering Decimal::compare_slowly(const Decimal &other) const
@@ -322,13 +325,7 @@ std::strong_ordering Decimal::compare_slowly(const Decimal &other) const
         if (shifted(coefficient(), scale - places, a) && shifted(other.coefficient(), scale - other.places, b))
             return a <=> b;
     }
-    Big a = widened();
-    Big b = other.widened();
-    if (places < scale)
-        a.value *= big_power(scale - places);
-    if (other.places < scale)
-        b.value *= big_power(scale - other.places);
-    return a.value.compare(b.value) <=> 0;
+    return widened(scale).value.compare(other.widened(scale).value) <=> 0;
 }
 
 std::size_t Decimal::heap_bytes() const

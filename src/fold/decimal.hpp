@@ -101,6 +101,7 @@ private:
     static Decimal of_big(Big &&big, int scale); // brings it into 128 bits where it fits
     const Big &big() const { return *reinterpret_cast<const Big *>(low); }
     Big widened() const;
+    Big widened(int scale) const; // with so many places, no fewer than it has
     void release() noexcept;
     void add_slowly(const Decimal &other);
     std::strong_ordering compare_slowly(const Decimal &other) const;
