@@ -119,6 +119,12 @@ QueryRow require_own_query(const std::string &name)
     return query;
 }
 
+QueryRow lock_own_query(const std::string &name)
+{
+    lock_query_name(name);
+    return require_own_query(name);
+}
+
 void require_owner(const QueryRow &query)
 {
     if (pg::call([&] { return has_privs_of_role(GetUserId(), query.owner); }))

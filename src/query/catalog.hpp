@@ -81,6 +81,8 @@ std::optional<QueryRow> find_query(const std::string &name);
 // The same; throws RM006 if there is none, and with `owner` 42501 if it belongs to a role that the caller is no member of.
 QueryRow require_query(const std::string &name);
 QueryRow require_own_query(const std::string &name);
+// The same, with its name locked before it is looked at: for all that changes it.
+QueryRow lock_own_query(const std::string &name);
 
 // Throws 42501 unless the current user owns the query (or is a superuser, or a member of the owner).
 void require_owner(const QueryRow &query);

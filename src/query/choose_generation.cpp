@@ -100,8 +100,7 @@ Datum activate(FunctionCallInfo fcinfo)
     const std::string name = text_argument(fcinfo, 0, "name");
     require_argument(fcinfo, 1, "generation");
     const int32 number = PG_GETARG_INT32(1);
-    lock_query_name(name);
-    const QueryRow query = require_own_query(name);
+    const QueryRow query = lock_own_query(name);
     lock_query_row(query);
     // With the row locked: a takeover has committed or comes later. It changes what serves.
     const QueryRow now = require_query(name);
@@ -132,8 +131,7 @@ const KnownGeneration *gated_generation(const QueryRow &query, const KnownGenera
 Datum approve(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
-    lock_query_name(name);
-    const QueryRow query = require_own_query(name);
+    const QueryRow query = lock_own_query(name);
     const KnownGenerations known(query);
     const KnownGeneration *const gated = gated_generation(query, known);
     if (!gated)
@@ -154,8 +152,7 @@ Datum approve(FunctionCallInfo fcinfo)
 Datum reject(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
-    lock_query_name(name);
-    const QueryRow query = require_own_query(name);
+    const QueryRow query = lock_own_query(name);
     const KnownGenerations known(query);
     const KnownGeneration *const gated = gated_generation(query, known);
     if (!gated)
@@ -189,8 +186,7 @@ void stop_rebuild(const QueryRow &query, const KnownGeneration &generation)
 Datum cancel_rebuild(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
-    lock_query_name(name);
-    const QueryRow query = require_own_query(name);
+    const QueryRow query = lock_own_query(name);
     if (const KnownGenerations known(query);
         query.newest != query.serving && known.numbered(query.newest).phase == Phase::rebuilding)
         lock_states(known.numbered(query.newest));

@@ -304,8 +304,7 @@ Datum retry_dead_letters(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
     const std::optional<Position> only = PG_ARGISNULL(1) ? std::nullopt : std::optional<Position>(PG_GETARG_INT64(1));
-    lock_query_name(name);
-    const QueryRow query = require_own_query(name);
+    const QueryRow query = lock_own_query(name);
     int64 applied = 0;
     {
         const CatalogScope scope;

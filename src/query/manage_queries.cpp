@@ -19,8 +19,7 @@ namespace
 Datum drop_query(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
-    lock_query_name(name);
-    const QueryRow query = require_own_query(name);
+    const QueryRow query = lock_own_query(name);
     std::vector<Oid> relations; // the view, then the tables of states
     std::vector<int32> generations;
     {
@@ -70,8 +69,7 @@ Datum drop_query(FunctionCallInfo fcinfo)
 Datum rebuild(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
-    lock_query_name(name);
-    const QueryRow query = require_own_query(name);
+    const QueryRow query = lock_own_query(name);
     const KnownGenerations before(query);
     const KnownGeneration &newest = before.numbered(query.newest);
     if (newest.phase == Phase::gated)
@@ -163,8 +161,7 @@ Datum retry(FunctionCallInfo fcinfo)
 // True if the query was not as wanted before.
 bool set_paused(const std::string &name, bool paused)
 {
-    lock_query_name(name);
-    const QueryRow query = require_own_query(name);
+    const QueryRow query = lock_own_query(name);
     {
         const CatalogScope scope;
         const LatestSnapshot snapshot;

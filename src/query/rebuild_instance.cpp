@@ -70,8 +70,7 @@ Datum rebuild_instance(FunctionCallInfo fcinfo)
 {
     const std::string name = text_argument(fcinfo, 0, "name");
     const std::string id = text_argument(fcinfo, 1, "id");
-    lock_query_name(name);
-    const QueryRow query = require_own_query(name);
+    const QueryRow query = lock_own_query(name);
     {
         const CatalogScope scope;
         const std::vector<ReplaySubject> subjects = [&]
