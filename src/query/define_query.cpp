@@ -139,7 +139,8 @@ bool restore_view(const QueryRow &query, const Options &options)
         if (rows.empty())
             throw pg::Error(ERRCODE_UNDEFINED_TABLE,
                             "the view and the table of states of query " + pg::shown(query.name) + " do not exist")
-                .hint("Call readmodel.drop_query and define it again.");
+                .hint("Call readmodel.rebuild(), which builds the states anew. Once they serve, this makes the view "
+                      "again.");
         generation_id = *rows.integer(0, 1);
         table = rows.oid(0, 2);
     }

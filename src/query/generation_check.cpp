@@ -11,10 +11,10 @@ std::optional<pg::Error> check_generation(const Generation &generation, const so
     const std::string name = pg::shown(generation.query_name);
     if (!OidIsValid(generation.state_table))
         return pg::Error(ERRCODE_UNDEFINED_TABLE, "the table of states of query " + name + " is gone")
-            .hint("Drop the query and define it again.");
+            .hint("readmodel.rebuild() builds the query anew.");
     if (generation.aliases_gone)
         return pg::Error(ERRCODE_UNDEFINED_TABLE, "the table of aliases of query " + name + " is gone")
-            .hint("Drop the query and define it again.");
+            .hint("readmodel.rebuild() builds the query anew.");
     const bool calls_function = !generation.definition.spec;
     if (calls_function && !OidIsValid(generation.definition.updater_oid))
         return pg::Error(ERRCODE_UNDEFINED_FUNCTION, "the updater " + generation.definition.updater + " is gone")
