@@ -115,6 +115,16 @@ LockAttempt try_lock(Oid relation, LOCKMODE mode)
         });
 }
 
+bool lock_unless_gone(Oid relation, LOCKMODE mode)
+{
+    return call(
+        [&]
+        {
+            LockRelationOid(relation, mode);
+            return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation));
+        });
+}
+
 void lock_within(Oid relation, LOCKMODE mode, int milliseconds)
 {
     const AsUser settings(GetUserId(), false); // for the setting alone

@@ -47,6 +47,9 @@ enum class LockAttempt
 // Locks a relation without waiting.
 LockAttempt try_lock(Oid relation, LOCKMODE mode);
 
+// Locks a relation, waiting as long as lock_timeout allows. False: it was dropped before that was granted.
+bool lock_unless_gone(Oid relation, LOCKMODE mode);
+
 // Locks a relation, waiting for that many milliseconds at most (55P03). Who comes later waits behind this: for short waits only.
 void lock_within(Oid relation, LOCKMODE mode, int milliseconds);
 

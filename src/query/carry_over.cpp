@@ -258,6 +258,8 @@ bool prepare_takeover(const Generation &generation)
     const std::string now = properties_digest(from);
     if (prepared_for == now)
         return false;
+    if (!pg::lock_unless_gone(generation.state_table, AccessShareLock))
+        return false; // the generation was given up
     if (OidIsValid(from))
     {
         if (prepared_for)

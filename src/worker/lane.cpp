@@ -261,13 +261,7 @@ void Lane::flush_member(Member &member)
     const query::Generation &generation = member.generation;
     // Relations are locked before rows of the catalog, as drop_query does it: neither waits for the other in a circle.
     // A rebuild flushes in another transaction than it folds in; it is set aside when the table is locked for long.
-    const bool dropped = pg::call(
-        [&]
-        {
-            LockRelationOid(generation.state_table, RowExclusiveLock);
-            return !SearchSysCacheExists1(RELOID, ObjectIdGetDatum(generation.state_table));
-        });
-    if (dropped)
+    if (!pg::lock_unless_gone(generation.state_table, RowExclusiveLock))
         throw LostCheckpoint{generation.id};
     FAULT_POINT(before_checkpoint);
     // The compare-and-set comes before every write: a second worker waits for it.

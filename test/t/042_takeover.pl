@@ -162,6 +162,26 @@ wait_ready($node, 'postgres', '.. and when he has gone, the new one takes over')
 is($node->safe_psql('postgres', 'SELECT serving FROM readmodel_catalog.query'), $generation, '.. it is what the view shows');
 is(properties(state_table($generation)), $changed, '.. and as the older one was then');
 
+# Given up while it is prepared once more, it is left alone.
+$reader = $node->background_psql('postgres');
+$reader->query_safe('BEGIN; SELECT count(*) FROM readmodel.orders');
+my $given_up = define('given up');
+my $oid = $node->safe_psql('postgres', q{SELECT '} . state_table($given_up) . q{'::regclass::oid});
+wait_until($node, 'postgres', "EXISTS (SELECT FROM pg_stats WHERE format('%I.%I', schemaname, tablename)::regclass = $oid)", 'another one is prepared');
+$log = -s $node->logfile;
+my $canceller = $node->background_psql('postgres');
+$canceller->query_safe(q{SET client_min_messages = error; BEGIN; SELECT readmodel.cancel_rebuild('orders')});
+$node->safe_psql('postgres', 'CREATE INDEX ON ' . state_table($generation) . q{ ((state ->> 'later'))});
+wait_until($node, 'postgres', q{EXISTS (SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE backend_type = 'pg_readmodel tail' AND NOT granted)}, '.. and again, since there is one index more');
+$canceller->query_safe('COMMIT');
+$canceller->quit;
+wait_until($node, 'postgres', qq{(SELECT generation = $generation AND status = 'ready' FROM readmodel.status() WHERE name = 'orders')
+    AND NOT EXISTS (SELECT FROM pg_locks WHERE relation = $oid)}, 'it is given up meanwhile');
+unlike(slurp_file($node->logfile, $log), qr/could not be carried over|could not take over/, '.. which the log does not complain of');
+$reader->query_safe('COMMIT');
+$reader->quit;
+
 # There is never a moment without a reader.
 my $script = $node->basedir . '/read.pgbench';
 append_to_file($script, "BEGIN;\nSELECT count(*) FROM readmodel.orders;\n\\sleep 30 ms\nCOMMIT;\n");
