@@ -249,6 +249,9 @@ bool prepare_takeover(const Generation &generation)
         prepared_for = rows.text(0, 1);
         from = rows.oid(0, 2);
     }
+    // First, since it may be waited for: whoever drops the query locks all its tables.
+    if (!pg::lock_unless_gone(generation.state_table, AccessShareLock))
+        return false; // the generation was given up
     // Who drops the old one meanwhile has nothing to be carried over.
     if (OidIsValid(from) && pg::try_lock(from, AccessShareLock) != pg::LockAttempt::locked)
         from = InvalidOid;
@@ -258,8 +261,6 @@ bool prepare_takeover(const Generation &generation)
     const std::string now = properties_digest(from);
     if (prepared_for == now)
         return false;
-    if (!pg::lock_unless_gone(generation.state_table, AccessShareLock))
-        return false; // the generation was given up
     if (OidIsValid(from))
     {
         if (prepared_for)
