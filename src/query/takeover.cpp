@@ -1,7 +1,6 @@
 #include "query/takeover.hpp"
 
 #include "pg/locks.hpp"
-#include "pg/sqlstate.hpp"
 #include "query/catalog.hpp"
 #include "query/view.hpp"
 #include "settings.hpp"
@@ -36,6 +35,11 @@ void take_over(const Generation &generation, int patience_ms)
     // Before the row, as everybody locks them. A view that was made anew since the generation was loaded is only tried, below.
     if (patience_ms > 0 && generation.newest && !generation.serving && OidIsValid(generation.view))
         pg::lock_within(generation.view, AccessExclusiveLock, patience_ms);
+    // The view is going to read them: whoever has locked them, to give them up, may be about to lock the query's row.
+    if (pg::try_lock(generation.state_table, AccessShareLock) == pg::LockAttempt::busy)
+        throw pg::Error(ERRCODE_LOCK_NOT_AVAILABLE,
+                        "could not obtain lock on table " + pg::relation_name(generation.state_table))
+            .detail("The states are being changed or given up. The takeover is tried again.");
     {
         const CatalogScope scope;
         // Locks the query's row: a define_query that makes a newer generation comes before or after this, not in between.
@@ -49,11 +53,7 @@ void take_over(const Generation &generation, int patience_ms)
                                           "  LEFT JOIN pg_class t ON t.oid = g.state_table"
                                           " WHERE g.generation_id = $1 FOR NO KEY UPDATE OF q, g NOWAIT",
                                           pg::Args().integer(generation.id));
-        if (rows.empty())
-            throw pg::Error(pg::sqlstate::no_such_object, "generation " + std::to_string(generation.number) +
-                                                              " of query " + pg::shown(generation.query_name) +
-                                                              " does not exist");
-        if (!rows.boolean(0, 5))
+        if (rows.empty() || !rows.boolean(0, 5))
             throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "generation " + std::to_string(generation.number) +
                                                                    " of query " + pg::shown(generation.query_name) +
                                                                    " was given up meanwhile");
