@@ -136,6 +136,9 @@ void write_service(Exposition &out, const ServiceCounters &service, const Metric
         out.histogram({{"route", route_label(route)}}, counters.latency);
 
     one(Metric::gauge, "readmodel_http_connections", "Connections of clients that are open.", service.connections_open);
+    one(Metric::gauge, "readmodel_http_connections_handled",
+        "Connections of clients whose request is being answered, seven eighths of the limit at most.",
+        service.connections_handled);
     one(Metric::gauge, "readmodel_http_connections_limit", "Connections of clients that may be open.",
         input.max_connections);
     one(Metric::counter, "readmodel_http_connections_accepted", "Connections of clients that were accepted.",

@@ -76,7 +76,8 @@ po::options_description settings()
     add("batch-size", count(16), "statements that each of them sends at a time");
     add("queue-size", count(1024), "statements that wait for their turn; beyond: 503");
     add("max-connections", count(16000),
-        "connections of clients; beyond, the one that has been silent longest is closed");
+        "connections of clients; beyond, the one that has been silent longest is closed; where seven eighths of them "
+        "wait for an answer: 503");
     add("max-waits", count(10000), "requests that wait for a position; beyond: 503");
     add("statement-timeout", duration("5s"), "longest statement");
     add("queue-timeout", duration("2s"), "longest wait of a statement for its turn");

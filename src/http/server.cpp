@@ -133,6 +133,10 @@ bool Server::make_room()
 
 void Server::enter(Connection &connection, Phase phase)
 {
+    if (connection.phase == Phase::handling)
+        counters.connections_handled--;
+    if (phase == Phase::handling)
+        counters.connections_handled++;
     connection.unlink();
     connection.phase = phase;
     connection.entered = Clock::now();

@@ -143,6 +143,9 @@ void Service::dispatch(const ExchangePtr &exchange, std::string_view method, std
     if (!route)
         return exchange->respond(problem(404, "there is nothing at this path"));
     request.route = &route->pattern;
+    // Those who wait cannot be closed to make room. The last places are for what is answered at once.
+    if (route->access == Access::guarded && server.crowded())
+        return exchange->respond(overloaded());
     route->handler(exchange);
 }
 

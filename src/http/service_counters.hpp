@@ -37,6 +37,7 @@ struct ServiceCounters
     std::map<std::string, RouteCounters, std::less<>> routes;
     std::uint64_t connections_accepted = 0;
     std::uint64_t connections_open = 0;
+    std::uint64_t connections_handled = 0; // whose request is being answered
     std::uint64_t connections_evicted = 0; // closed to make room
     std::uint64_t connections_timed_out = 0;
     std::uint64_t database_connections = 0;

@@ -183,6 +183,28 @@ $lock->query_safe('COMMIT');
 is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @under_way), 4, 'those that were in time are answered');
 is($busy->get('/queries/orders/customer%201')->{status}, 200, 'and others again');
 
+# Those who share a read wait without a place in the queue. As many may as leave places for who asks for what never waits.
+my $crowd = HttpService->new($node, options => ['--max-connections', 16, '--statement-timeout', '100s']);
+$crowd->wait_status('/ready', 200, 'a service with few places');
+$lock->query_safe('BEGIN; LOCK TABLE readmodel_catalog.query IN ACCESS EXCLUSIVE MODE');
+my @sharing = map { $crowd->connection } 1 .. 14;
+for my $socket (@sharing)
+{
+    print {$socket} "GET /health HTTP/1.1\r\n$host\r\nGET /ready HTTP/1.1\r\n${host}Connection: close\r\n\r\n";
+    HttpService::received($socket, qr/"ok"\}$/);    # then the second one waits
+}
+for my $path ('/ready', '/queries', '/metrics', '/queries/orders/customer%201', '/queries/orders/customer%201?min_position=1000000')
+{
+    my $refused = $crowd->get($path);
+    HttpService::is_problem($refused, 503, "$path has no place left");
+    is($refused->{headers}{'retry-after'}, 1, 'and says when to come again');
+}
+is($crowd->get('/health')->{status}, 200, '/health has one') for 1 .. 20;
+$lock->query_safe('COMMIT');
+is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @sharing), 14, 'those who wait are answered');
+$crowd->wait_status('/ready', 200, 'and others again');
+is($crowd->stop, 0, 'the service stops');
+
 # Statements of a batch have the limit of their time one by one, as long as all of them may take together.
 $node->safe_psql('postgres', q{
     CREATE FUNCTION public.slowly() RETURNS boolean LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.6); RETURN true; END';
