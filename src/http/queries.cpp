@@ -24,6 +24,7 @@ enum Column
     state_position_column,
     updated_at_column,
     id_column,
+    followed_column,
 };
 
 Response one_state(const ReadResult &result, const Answer &answer, const Request &request)
@@ -43,7 +44,8 @@ Response one_state(const ReadResult &result, const Answer &answer, const Request
     return response;
 }
 
-// One more than the page has was asked for, to see whether there is another page.
+// One more than the page has was asked for, to see whether there is another page. There may be fewer: those that would be too much at once
+// are left for the next.
 Response page_of_states(const ReadResult &result, const std::string &query, std::int64_t limit,
                         const std::optional<std::string> &hash)
 {
@@ -58,7 +60,7 @@ Response page_of_states(const ReadResult &result, const std::string &query, std:
         response.body += result.text(row, state_column).value_or("null");
     }
     response.body += "]";
-    if (count < result.rows() && any)
+    if (count > 0 && result.text(count - 1, followed_column) == "t")
     {
         std::string link = "</queries/" + percent_encoded(query) + "?limit=" + std::to_string(limit) +
                            "&after=" + percent_encoded(*result.text(count - 1, id_column));

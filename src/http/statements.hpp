@@ -46,11 +46,20 @@ inline constexpr Statement read_state = {"read_state",
                                          "FROM readmodel.read_states_by_id($1, $2, $3)",
                                          true, Touches::states, true};
 
-// A page, at least one row: $1 query, $2 the id before its first, $3 how many at most, $4 a definition hash.
-inline constexpr Statement read_states = {"read_states",
-                                          "SELECT status, reason, generation, definition_hash, \"position\", "
-                                          "estimated_seconds_remaining, state, state_position, "
-                                          "updated_at, id FROM readmodel.read_states($1, $2, $3, $4)"};
+// A page, at least one row: $1 query, $2 the id before its first, $3 how many at most, $4 a definition hash. It ends before the state
+// that would make it longer than 4 MB, unless that is its first: whatever states are like, a page fits into memory. The last column
+// says whether there was another row.
+inline constexpr Statement read_states = {
+    "read_states",
+    "SELECT status, reason, generation, definition_hash, \"position\", estimated_seconds_remaining, state, "
+    "state_position, updated_at, id, followed FROM ("
+    "SELECT *, pg_catalog.row_number() OVER so_far = 1 "
+    "OR pg_catalog.sum(coalesce(pg_catalog.octet_length(state), 0)) OVER so_far <= 4194304 AS fits, "
+    "pg_catalog.lead(true, 1, false) OVER so_far AS followed "
+    // OFFSET 0: the text of a state is made once.
+    "FROM (SELECT status, reason, generation, definition_hash, \"position\", estimated_seconds_remaining, "
+    "state::text AS state, state_position, updated_at, id FROM readmodel.read_states($1, $2, $3, $4) OFFSET 0) AS read "
+    "WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)) AS page WHERE fits"};
 
 // A row for each query, and one for each source, all under one snapshot. status() measures the tables of states, and waits for who
 // locks them. The columns: metrics_route.cpp.

@@ -1,0 +1,50 @@
+# States that are large: a page of them ends where it would be more than fits into memory, and the link goes on from there.
+use strict;
+use warnings;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use HttpService;
+use ReadModelCluster;
+
+my $node = new_server('large_pages');
+make_shop($node, 'postgres');
+# 30 states of 3 MB; the tenth is larger than a page may be; after the twentieth a few that are small.
+$node->safe_psql('postgres', q{
+    INSERT INTO public.events (stream_id, type, data)
+    SELECT to_char(i, 'FM000'), 'Grown', jsonb_build_object('id', to_char(i, 'FM000'), 'text',
+        repeat('x', CASE WHEN i = 10 THEN 5000000 WHEN i BETWEEN 21 AND 25 THEN 10 ELSE 3000000 END))
+    FROM generate_series(1, 30) i;
+    CREATE FUNCTION public.grown(state jsonb, event jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE RETURN event -> 'data';
+    SELECT readmodel.define_query('large', 'shop', 'public.grown(jsonb, jsonb)', key => 'stream');
+    CREATE ROLE web LOGIN;
+    SELECT readmodel.grant_reader('web');
+    GRANT SELECT ON readmodel.large TO web});
+wait_until($node, 'postgres', q{readmodel.readiness('large') = 'ready'}, 'the query becomes ready');
+my $service = HttpService->new($node);
+$service->wait_status('/ready', 200, 'the service is ready');
+
+sub pages
+{
+    my ($limit) = @_;
+    my ($next, @pages) = ("/queries/large?limit=$limit");
+    while ($next && @pages < 100)
+    {
+        my $page = $service->get($next);
+        last unless is($page->{status}, 200, "limit=$limit: a page");
+        ok(length $page->{content} < 4.2e6 || $page->{content} =~ /^\[\{"id": "010"/, 'which is not too large');
+        push @pages, [$page->{content} =~ /"id": "(\d+)"/g];
+        ($next) = ($page->{headers}{link} // '') =~ m{^<([^>]+)>; rel="next"$};
+        like($next, qr/[?&]limit=$limit&/, 'the next one has the same limit') if $next;
+    }
+    return join ' ', map { join ',', @{$_} } @pages;
+}
+
+my @names = map { sprintf '%03d', $_ } 1 .. 30;
+my $cut = join ' ', @names[0 .. 18], join(',', @names[19 .. 24]), @names[25 .. 29];
+is(pages(100), $cut, 'a page has as many as fit, and at least one');
+is(pages(3), join(' ', @names[0 .. 18], '020,021,022', '023,024,025', @names[25 .. 29]), 'or as many as are asked for');
+my ($peak) = slurp_file("/proc/$service->{pid}/status") =~ /^VmHWM:\s+(\d+) kB/m;
+cmp_ok($peak, '<', 65536, 'the service took no more memory than a few pages (kB)');
+is($service->stop, 0, 'it stops');
+$node->stop;
+done_testing();
