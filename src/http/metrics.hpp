@@ -38,7 +38,8 @@ struct DatabaseMetrics
 
 struct MetricsInput
 {
-    const DatabaseMetrics *database = nullptr; // null: it did not answer
+    const DatabaseMetrics *database = nullptr; // null: it has not told
+    std::string_view fault{};                  // why, as a code
     const ServiceCounters *service = nullptr;
     std::string_view version{};
     double start_time_seconds = 0; // since 1970

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 
+#include "http/fault.hpp"
 #include "http/metrics.hpp"
 #include "http/service.hpp"
 #include "http/shared_read.hpp"
@@ -101,19 +102,26 @@ SourceMetrics source_of(const Row &row)
             .blocked_seconds = row.real(blocked_seconds)};
 }
 
-DatabaseMetrics metrics_of(const ReadResult &result)
+// What a scrape knows of the database, or why it knows nothing.
+struct Known
 {
-    DatabaseMetrics metrics;
-    for (int number = 0; number < result.rows(); number++)
+    explicit Known(const ReadResult &result) : fault(fault_of(result))
     {
-        const Row row(result, number);
-        if (row.text(kind) == "query")
-            metrics.queries.push_back(query_of(row));
-        else
-            metrics.sources.push_back(source_of(row));
+        for (int number = 0; number < result.rows(); number++)
+        {
+            const Row row(result, number);
+            if (row.text(kind) == "query")
+                metrics.queries.push_back(query_of(row));
+            else if (row.text(kind) == "source")
+                metrics.sources.push_back(source_of(row));
+            else
+                fault = queries_hidden;
+        }
     }
-    return metrics;
-}
+
+    std::string fault;
+    DatabaseMetrics metrics;
+};
 
 class Metrics
 {
@@ -129,10 +137,8 @@ public:
         const MetricsFormat format = metrics_format(exchange->request().accept);
         const auto begin = [this](std::function<void(const Known &)> done)
         {
-            service.database.read(
-                statements::metrics, {},
-                [done = std::move(done)](const ReadResult &result)
-                { done(result.kind == ReadResult::Kind::rows ? Known(metrics_of(result)) : std::nullopt); });
+            service.database.read(statements::metrics, {},
+                                  [done = std::move(done)](const ReadResult &result) { done(Known(result)); });
         };
         reads.ask("", begin,
                   [this, format, exchange](const Known &known)
@@ -140,7 +146,8 @@ public:
                       Response response;
                       response.type = content_type_of(format);
                       response.header("Vary", "Accept");
-                      response.body = metrics_text({.database = known ? &*known : nullptr,
+                      response.body = metrics_text({.database = known.fault.empty() ? &known.metrics : nullptr,
+                                                    .fault = known.fault,
                                                     .service = &service.counters,
                                                     .version = READMODEL_VERSION,
                                                     .start_time_seconds = started,
@@ -153,8 +160,6 @@ public:
     }
 
 private:
-    using Known = std::optional<DatabaseMetrics>;
-
     Service &service;
     double started;
     SharedReads<Known> reads;

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <vector>
 
+#include "http/fault.hpp"
 #include "http/row_json.hpp"
 #include "http/service.hpp"
 #include "http/statements.hpp"
@@ -41,28 +42,11 @@ std::string rfc3339(int64_t ms)
     return text;
 }
 
-// Codes, never the text of a message.
-std::string fault_of(const ReadResult &result)
+// The last row says so.
+bool tells_hidden(const ReadResult &result)
 {
-    switch (result.kind)
-    {
-    case ReadResult::Kind::rows:
-        return {};
-    case ReadResult::Kind::unavailable:
-        return "no_connection";
-    case ReadResult::Kind::overloaded:
-    case ReadResult::Kind::no_turn:
-        return "busy";
-    case ReadResult::Kind::error:
-        break;
-    }
-    if (result.sqlstate == "57014")
-        return "timeout";
-    if (result.sqlstate == "42501")
-        return "permission";
-    if (result.sqlstate == "42883" || result.sqlstate == "3F000")
-        return "no_extension";
-    return "error: SQLSTATE " + result.sqlstate;
+    constexpr int status_column = 1;
+    return result.rows() > 0 && result.text(result.rows() - 1, status_column) == queries_hidden;
 }
 
 } // namespace
@@ -145,11 +129,9 @@ void PageFeed::read_sample()
 
 void PageFeed::took_queries(const std::shared_ptr<Sample> &sample, const ReadResult &result)
 {
-    if (const std::string fault = fault_of(result); !fault.empty())
-    {
-        sample->fault = fault;
+    sample->fault = tells_hidden(result) ? queries_hidden : fault_of(result);
+    if (!sample->fault.empty())
         return finish(sample);
-    }
     append_rows_json(sample->queries, result.result.get());
     history.begin(now_ms());
     const int name = PQfnumber(result.result.get(), "name"), lag = PQfnumber(result.result.get(), "lag");

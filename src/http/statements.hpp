@@ -61,8 +61,8 @@ inline constexpr Statement read_states = {
     "state::text AS state, state_position, updated_at, id FROM readmodel.read_states($1, $2, $3, $4) OFFSET 0) AS read "
     "WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)) AS page WHERE fits"};
 
-// A row for each query, and one for each source, all under one snapshot. status() measures the tables of states, and waits for who
-// locks them. The columns: metrics_route.cpp.
+// A row for each query, one for each source, and one where the role may not see them any more, all under one snapshot. status() measures
+// the tables of states, and waits for who locks them. The columns: metrics_route.cpp.
 inline constexpr Statement metrics = {
     "metrics",
     "SELECT 'query', s.name, s.status, s.definition_hash, s.generation, s.serving_generation, s.\"position\", s.lag, "
@@ -74,9 +74,13 @@ inline constexpr Statement metrics = {
     "SELECT 'source', name, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, batches, "
     "NULL, NULL, settled_position, head_position, pending_hole, coalesce(cardinality(blocked_by), 0), "
     "coalesce(extract(epoch FROM blocked_for), 0)::double precision, events_read, lock_lookups "
-    "FROM readmodel.source_status()"};
+    "FROM readmodel.source_status() "
+    "UNION ALL "
+    "SELECT 'hidden', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
+    "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE NOT " READMODEL_SEES_QUERIES};
 
-// For the page, a row for each query. The reason is the report's, which never has the text of a message.
+// For the page, a row for each query, and a last one where they are hidden. The reason is the report's, which never has the text of a
+// message.
 inline constexpr Statement page_queries = {
     "page_queries",
     "SELECT name, r.status, r.reason, r.served, s.generation, s.definition_hash, s.serving_generation, "
@@ -86,7 +90,9 @@ inline constexpr Statement page_queries = {
     "to_json(s.rebuild_finished_at) AS rebuild_finished_at, s.instances, s.bytes, s.worker_pid, s.error_sqlstate, "
     "s.error_position, c.dead_letters, c.failures "
     "FROM readmodel.status() s JOIN readmodel.readiness_report() r USING (name) "
-    "LEFT JOIN readmodel.query_counters() c USING (name)"};
+    "LEFT JOIN readmodel.query_counters() c USING (name) "
+    "UNION ALL SELECT NULL, 'hidden', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
+    "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE NOT " READMODEL_SEES_QUERIES};
 
 // .. and a row for each source.
 inline constexpr Statement page_sources = {

@@ -176,9 +176,22 @@ $prometheus->wait_equal('count(readmodel_query_status) or vector(0)', 0, 'and no
 cmp_ok($prometheus->value('sum(readmodel_http_requests_total{route="/ready"})'), '>=', 5, 'but of the service');
 is($service->get('/metrics')->{status}, 200, 'it still answers');
 checked_by_promtool('without a database');
+is($prometheus->value('count(readmodel_down_info{reason="no_connection"})'), 1, 'with the reason');
 $node->start;
 $prometheus->wait_equal('readmodel_up', 1, 'it comes back by itself');
 $prometheus->wait_value('sum(readmodel_query_status{query="orders"})', sub { defined && $_ == 1 }, 'and so do the queries');
+
+# --- without the right to see the queries ---
+
+$node->safe_psql('postgres', q{SELECT readmodel.revoke_reader('web')});
+my $blind = $service->get('/metrics')->{content};
+like($blind, qr/^readmodel_up 0$/m, 'a role that sees nothing does not report that all is well');
+like($blind, qr/^readmodel_down_info\{reason="hidden"\} 1$/m, 'but why it does not');
+unlike($blind, qr/^readmodel_(query|source)_\w+\{/m, 'and nothing of what it does not see');
+$node->safe_psql('postgres', q{SELECT readmodel.grant_reader('web')});
+my $seeing = $service->get('/metrics')->{content};
+like($seeing, qr/^readmodel_up 1$/m, 'until it may again');
+unlike($seeing, qr/^readmodel_down_info\{/m, 'and then there is no reason');
 
 is($service->stop, 0, 'the service stops');
 $prometheus->stop;

@@ -375,6 +375,16 @@ $node->start;
 shows_state('live', 'it comes back by itself');
 ok($browser->wait_for(q{document.querySelectorAll('.queries tbody[data-status=ready]').length === 99}), '.. with everything');
 
+# --- no right to see the queries, and back ---
+
+$node->safe_psql('postgres', q{SELECT readmodel.revoke_reader('web')});
+shows_state('database', 'the right to see the queries is taken away');
+is($browser->text('#summary'), 'The service may not see the queries.', '.. which the sentence on top says');
+like($browser->text('#notice'), qr/grant_reader/, '.. with what helps');
+is($browser->text('#connection .word'), 'No access', '.. and not that there is no database');
+$node->safe_psql('postgres', q{SELECT readmodel.grant_reader('web')});
+shows_state('live', 'it may again');
+
 # --- no service, and back ---
 
 my $port = $service->port;

@@ -237,6 +237,14 @@ is(message($watching)->{since}, $down->{since}, '.. but since when');
 $node->start;
 ok(message_with($watching, sub { $_[0]{database} }), '.. and it comes back by itself');
 
+# A role that sees nothing any more is not told that there is nothing.
+$node->safe_psql('postgres', 'REVOKE pg_monitor FROM web');
+my $blind = message_with($watching, sub { !$_[0]{database} });
+is($blind->{reason}, 'hidden', 'nor does a role see what it may not');
+ok(!exists $blind->{$_}, ".. and the message says nothing of $_") for 'queries', 'sources';
+$node->safe_psql('postgres', 'GRANT pg_monitor TO web');
+ok(message_with($watching, sub { $_[0]{database} }), '.. until it may again');
+
 # --- a page that does not read ---
 
 $node->safe_psql('postgres', q{

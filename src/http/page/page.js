@@ -40,6 +40,15 @@ const words = {connecting: 'Connecting', live: 'Live', reconnecting: 'No connect
 // In place of the sentence about the queries, since nothing is known of them now.
 const headlines = {reconnecting: 'The service does not answer.', database: 'The database does not answer.'};
 
+// The database answers, but a role that may not see the queries would be told of none.
+function hidden() {
+    return state.name === 'database' && state.reason === 'hidden';
+}
+
+function word() {
+    return hidden() ? 'No access' : words[state.name];
+}
+
 const causes = {
     connecting: 'The service is connecting to the database.',
     no_connection: 'The service cannot use the database and tries again by itself; its log says why.',
@@ -47,6 +56,7 @@ const causes = {
     timeout: 'The database did not answer in time.',
     no_extension: 'The database has no pg_readmodel, or another version: CREATE EXTENSION pg_readmodel.',
     permission: 'The service\'s role lacks a right.',
+    hidden: 'Its role lacks the right to: call readmodel.grant_reader() for it.',
 };
 
 function noticeText() {
@@ -66,14 +76,14 @@ function setState(name, since, reason) {
     if (changed || reason !== state.reason)
         state = {name, since: changed ? since ?? new Date() : state.since, reason};
     if (changed && before !== 'connecting')
-        announce(`${words[name]}.`);
+        announce(`${word()}.`);
     drawState();
 }
 
 function drawState() {
     setAttribute(page.connection, 'data-state', state.name);
     setShape(page.connection.querySelector('svg'), state.name);
-    setText(page.connection.querySelector('.word'), words[state.name]);
+    setText(page.connection.querySelector('.word'), word());
     const since = page.connection.querySelector('.since');
     const seconds = Math.max(0, (Date.now() - state.since) / 1000);
     setText(since, state.name === 'connecting' || state.name === 'locked' ? ''
@@ -84,8 +94,8 @@ function drawState() {
     setText(page.notice, notice);
     document.body.classList.toggle('stale', notice !== '' && last !== null);
     if (headlines[state.name]) {
-        setText(page.summary, headlines[state.name]);
-        document.title = `${words[state.name]} – read models`;
+        setText(page.summary, hidden() ? 'The service may not see the queries.' : headlines[state.name]);
+        document.title = `${word()} – read models`;
     }
 }
 
