@@ -166,6 +166,13 @@ void Connection::drain()
     }
 }
 
+// What is still being answered has to make do with this.
+void Connection::cut_short(const Response &response)
+{
+    if (current)
+        current->respond(response);
+}
+
 // A request whose last bytes came after the service began to stop: drain() has passed by already.
 void Connection::drain_late()
 {

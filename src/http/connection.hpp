@@ -27,6 +27,8 @@ public:
     void close();
     // The service stops: closed if idle, else after the answer.
     void drain();
+    // The request that is being answered gets this.
+    void cut_short(const Response &response);
 
     Clock::time_point entered; // its present phase
     Phase phase = Phase::closed;

@@ -91,6 +91,13 @@ Response no_turn()
     return response;
 }
 
+Response stopping()
+{
+    Response response = problem(503, "the service is stopping");
+    response.retry_after(1);
+    return response;
+}
+
 Response overloaded()
 {
     Response response = problem(503, "too many requests are being answered");

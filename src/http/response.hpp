@@ -48,6 +48,9 @@ Response unavailable();
 // As many requests are waiting already as may.
 Response overloaded();
 
+// Another one may answer.
+Response stopping();
+
 // The database was busy with others for as long as one waits for it.
 Response no_turn();
 

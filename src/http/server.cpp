@@ -2,7 +2,6 @@
 
 #include <ctime>
 #include <stdexcept>
-#include <vector>
 
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/intrusive/list.hpp>
@@ -178,20 +177,32 @@ void Server::sweep()
         });
 }
 
-void Server::drain(std::function<void()> done)
+// What happens to them may not disturb the walk through their lists.
+std::vector<std::shared_ptr<Connection>> Server::all_open()
 {
-    drained = std::move(done);
-    error_code ignored;
-    acceptor.close(ignored);
-    pause.cancel();
-    // Each closes itself or stays until it is answered; neither may disturb the walk through its list.
     std::vector<std::shared_ptr<Connection>> all;
     for (auto &list : lists->all)
     {
         for (Connection &connection : list)
             all.push_back(connection.shared_from_this());
     }
-    for (const auto &connection : all)
+    return all;
+}
+
+void Server::cut_short(const Response &response)
+{
+    for (const auto &connection : all_open())
+        connection->cut_short(response);
+}
+
+// Each closes itself, or stays until it is answered.
+void Server::drain(std::function<void()> done)
+{
+    drained = std::move(done);
+    error_code ignored;
+    acceptor.close(ignored);
+    pause.cancel();
+    for (const auto &connection : all_open())
         connection->drain();
     if (counters.connections_open == 0)
         boost::asio::post(context, drained);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -53,6 +54,8 @@ public:
 
     // Takes no more connections, closes the idle ones, and tells when the last one is gone.
     void drain(std::function<void()> done);
+    // Whoever still waits for an answer then gets this one.
+    void cut_short(const Response &response);
     bool draining() const { return static_cast<bool>(drained); }
 
     // --- for connections ---
@@ -77,6 +80,7 @@ private:
     void accepted(boost::asio::ip::tcp::socket socket);
     bool make_room();
     void sweep();
+    std::vector<std::shared_ptr<Connection>> all_open();
     void expire(Phase phase, std::chrono::milliseconds limit);
 
     boost::asio::ip::tcp::acceptor acceptor;

@@ -40,6 +40,9 @@ Options within_limits(Options options)
     return options;
 }
 
+// After the limit of requests under way, for clients to take what they are told.
+constexpr auto last_words_time = std::chrono::milliseconds(250);
+
 // Takes as long for a wrong token as for the right one, whatever the two have in common.
 bool same_secret(std::string_view given, std::string_view expected)
 {
@@ -221,7 +224,10 @@ void Service::stop()
                 return;
             log::warning("stopped with requests under way",
                          {{"connections", std::to_string(counters.connections_open)}});
-            context.stop();
+            server.cut_short(http::stopping());
+            // They are read at once, or not at all.
+            deadline.expires_after(last_words_time);
+            deadline.async_wait([this](const error_code &) { context.stop(); });
         });
     server.drain(
         [this]

@@ -208,7 +208,7 @@ void Waits::set_timer(const WaitPtr &wait, std::chrono::milliseconds time)
 void Waits::give_up(const WaitPtr &wait)
 {
     if (!wait->over)
-        end(wait, problem(503, "the service is stopping").retry_after(1));
+        end(wait, stopping());
 }
 
 void Waits::end(const WaitPtr &wait, const Response &response)

@@ -85,15 +85,21 @@ is(scalar(grep { !eval { decode_json($_)->{message} } } split /\n/, $service->lo
 like((split /\n/, $service->log)[-1], qr/"message":"stopped"/, 'the last one says that it has stopped');
 
 # What does not end is not waited for.
-$lock->query_safe('BEGIN; LOCK TABLE readmodel_catalog.query IN ACCESS EXCLUSIVE MODE');
 my $stuck = HttpService->new($node, options => ['--statement-timeout', '100s']);
-$stuck->wait_log(qr/connected/);
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE usename = 'web' AND state = 'idle'}), 'all connections are there');
+$lock->query_safe('BEGIN; LOCK TABLE readmodel_catalog.query IN ACCESS EXCLUSIVE MODE');
 my $never = ask($stuck, '/queries/orders/customer%201');
-ok($node->poll_query_until('postgres', q{SELECT count(*) >= 1 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
-    'a request that is held up for ever');
+my $shared = ask($stuck, '/ready');
+ok($node->poll_query_until('postgres', q{SELECT count(*) >= 2 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
+    'requests that are held up for ever');
 $began = time;
 is($stuck->stop, 0, 'the service ends all the same');
 cmp_ok(time - $began, '<', 5, 'within five seconds');
+for my $cut (HttpService::received($never), HttpService::received($shared))
+{
+    like($cut, qr{^HTTP/1.1 503 .*^Retry-After: 1\r\n.*^Connection: close\r\n.*the service is stopping}ms, 'and the request is told so');
+    is(scalar(() = $cut =~ m{^HTTP/}mg), 1, 'once');
+}
 $lock->query_safe('COMMIT');
 
 # Nor does a database that cannot be reached keep it.
