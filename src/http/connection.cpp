@@ -1,6 +1,7 @@
 #include "http/connection.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include <sys/socket.h>
 
@@ -28,9 +29,18 @@ bool blocks(const error_code &error)
            error == boost::asio::error::interrupted;
 }
 
-std::string copied(boost::beast::string_view text)
+// What a header says; of one that comes several times, for those that are a list, all of it (RFC 9110, 5.3).
+std::string value_of(const beast_http::fields &header, beast_http::field name)
 {
-    return std::string(text.data(), text.size());
+    std::string value;
+    const auto [begin, end] = header.equal_range(name);
+    for (auto line = begin; line != end; ++line)
+    {
+        if (line != begin)
+            value += ", ";
+        value.append(line->value().data(), line->value().size());
+    }
+    return value;
 }
 
 } // namespace
@@ -268,6 +278,7 @@ bool Connection::next_request()
     {
         work->parser.emplace();
         work->parser->header_limit(header_limit);
+        work->parser->body_limit(UINT64_MAX); // none is read: dispatch() says so, whatever its length
         work->parser->eager(false);
         work->first_line_taken = false;
         work->taken = 0;
@@ -351,10 +362,10 @@ void Connection::dispatch()
         exchange->respond(problem(414, "the request's target is too long"));
     else
     {
-        request.host = copied(header[beast_http::field::host]);
-        request.accept = copied(header[beast_http::field::accept]);
-        request.authorization = copied(header[beast_http::field::authorization]);
-        request.if_none_match = copied(header[beast_http::field::if_none_match]);
+        request.host = value_of(header, beast_http::field::host);
+        request.accept = value_of(header, beast_http::field::accept);
+        request.authorization = value_of(header, beast_http::field::authorization);
+        request.if_none_match = value_of(header, beast_http::field::if_none_match);
         server.dispatch(exchange, std::string_view(header.method_string().data(), header.method_string().size()),
                         std::string_view(header.target().data(), header.target().size()));
     }

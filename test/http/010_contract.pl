@@ -81,6 +81,8 @@ for my $tags ($etag, "W/$etag", qq{"x", $etag}, '*')
     headers_are($same, {%one, etag => $etag}, 'with the headers of the state');
 }
 is($service->get($path, 'If-None-Match' => '"x"')->{status}, 200, '200 for another tag');
+is($service->get($path, 'If-None-Match' => ['"x"', $etag, '"y"'])->{status}, 304, '304 for one of several lines');
+is($service->get($path, 'If-None-Match' => ['"x"', '"y"'])->{status}, 200, '200 for none of them');
 
 append_order($node, 'postgres', 'customer 7', 5);
 states_equal_oracle($node, 'postgres', 'the order is in');

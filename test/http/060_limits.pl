@@ -49,6 +49,8 @@ raw_status("GET /health HTTP/1.1\r\n$host" . "X: y\r\n" x 5000 . "\r\n", 431, 't
 }
 raw_status("POST /health HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello", 405, 'another method, with a body');
 raw_status("GET /health HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello", 413, 'a body');
+raw_status("GET /health HTTP/1.1\r\n${host}Content-Length: $_\r\n\r\n", 413, "a body of $_ bytes") for 1 << 20, (1 << 20) + 1, '18446744073709551615';
+raw_status("GET /health HTTP/1.1\r\n${host}Content-Length: 18446744073709551616\r\n\r\n", 400, 'one that no number of 64 bits tells');
 raw_status("GET /health HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 413, 'a body in chunks');
 for my $encoding ('gzip', 'identity', 'chunked, gzip', 'xchunked')
 {
