@@ -17,6 +17,7 @@ namespace
 constexpr auto first_backoff = std::chrono::milliseconds(50);
 constexpr auto longest_backoff = std::chrono::milliseconds(1000);
 constexpr auto watch_interval = std::chrono::milliseconds(100);
+constexpr auto role_interval = std::chrono::milliseconds(1000);
 // Beyond the server's own limit for a statement: it did not keep it, so it does not answer at all.
 constexpr auto grace = std::chrono::milliseconds(1000);
 
@@ -93,6 +94,7 @@ void Database::connected_one(PGconn *connection, bool usable, const std::string 
     connecting = false;
     if (usable)
     {
+        tell_losses();
         if (open.empty())
             log::info("connected to the database", {{"database", PQdb(connection)}, {"role", PQuser(connection)}});
         ever_connected = true;
@@ -216,18 +218,19 @@ std::deque<Read> &Database::queue_of(const Read &read)
     return read.statement->touches == Touches::catalog ? status_queue : queue;
 }
 
-void Database::broken(PooledConnection &connection, std::deque<Read> under_way, bool hangs)
+void Database::broken(PooledConnection &connection, std::deque<Read> under_way, const char *reason)
 {
     std::erase_if(open, [&](const auto &one) { return one.get() == &connection; });
     counters.database_connections = open.size();
-    if (open.empty())
-        log::error("no connection to the database is left");
+    if (losses.count++ == 0)
+        losses.error = reason ? reason : connection.error();
+    losses.all = losses.all || open.empty();
     connect_next();
     std::deque<Read> lost;
     for (Read &read : under_way)
     {
         // All of them only read, so doing it again changes nothing.
-        if (!hangs && !open.empty() && read.tries < 2)
+        if (!reason && !open.empty() && read.tries < 2)
             give(std::move(read));
         else
             lost.push_back(std::move(read));
@@ -262,6 +265,8 @@ void Database::watch()
     counters.statements_waiting = waiting();
     for (const auto &connection : std::vector(open))
         connection->check(options.statement_timeout + grace);
+    look_at_role();
+    tell_losses();
     watcher.expires_after(watch_interval);
     watcher.async_wait(
         [this](const boost::system::error_code &error)
@@ -269,6 +274,40 @@ void Database::watch()
             if (!error)
                 watch();
         });
+}
+
+// One that has become a superuser since the connections were made is as bad as one that was it then.
+void Database::look_at_role()
+{
+    if (options.allow_superuser || looking_at_role || open.empty() || Clock::now() - role_seen < role_interval)
+        return;
+    looking_at_role = true;
+    read(statements::role_is_superuser, {},
+         [this](const ReadResult &result)
+         {
+             looking_at_role = false;
+             role_seen = Clock::now();
+             if (result.kind != ReadResult::Kind::rows || result.rows() != 1 || result.text(0, 0) != "t")
+                 return;
+             // Not here: one of them is in the middle of handing this over.
+             boost::asio::post(context,
+                               [this]
+                               {
+                                   for (const auto &connection : std::vector(open))
+                                       connection->fail("the role has become a superuser");
+                               });
+         });
+}
+
+// Those that are lost together, in one line.
+void Database::tell_losses()
+{
+    if (losses.count == 0)
+        return;
+    log::write(losses.all ? log::Level::error : log::Level::warning,
+               losses.all ? "lost all connections to the database" : "lost connections to the database",
+               {{"connections", std::to_string(losses.count)}, {"error", losses.error}});
+    losses = {};
 }
 
 std::string text_array(const std::vector<std::string> &members)

@@ -94,8 +94,8 @@ public:
 
     // --- for connections of the pool ---
     void has_turn();
-    // It is not usable any more. What it had under way is tried once more elsewhere, if that may help.
-    void broken(PooledConnection &connection, std::deque<Read> under_way, bool hangs);
+    // It is not usable any more. What it had under way is tried once more elsewhere, unless there is a reason of ours.
+    void broken(PooledConnection &connection, std::deque<Read> under_way, const char *reason);
 
 private:
     void connect_next();
@@ -108,6 +108,8 @@ private:
     std::deque<Read> &queue_of(const Read &read);
     size_t waiting() const { return status_queue.size() + queue.size(); }
     void watch();
+    void look_at_role();
+    void tell_losses();
 
     boost::asio::io_context &context;
     const Options &options;
@@ -118,8 +120,16 @@ private:
     std::deque<Read> status_queue, queue; // of statements that touch the catalog alone, and of the others
     boost::asio::steady_timer retry, watcher;
     std::chrono::milliseconds backoff;
-    bool connecting = false, ever_connected = false, serving_soon = false;
+    bool connecting = false, ever_connected = false, serving_soon = false, looking_at_role = false;
+    Clock::time_point role_seen;
     std::string last_complaint;
+    // Connections that were lost and that the log has not told of. A server that ends takes all of them along.
+    struct
+    {
+        size_t count = 0;
+        bool all = false;
+        std::string error; // of the first
+    } losses;
 };
 
 // A PostgreSQL array of texts.

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "http/log.hpp"
-
 namespace http
 {
 
@@ -26,7 +24,7 @@ PooledConnection::~PooledConnection()
 void PooledConnection::start()
 {
     if (PQsetnonblocking(connection, 1) != 0 || PQenterPipelineMode(connection) != 1)
-        return fail(false);
+        return fail();
     await_input();
 }
 
@@ -54,7 +52,7 @@ void PooledConnection::send(Points how)
     const int left = accepted ? PQflush(connection) : -1;
     if (left < 0)
         // Not here: who sends may be in the middle of something.
-        boost::asio::post(descriptor.get_executor(), [self = shared_from_this()] { self->fail(false); });
+        boost::asio::post(descriptor.get_executor(), [self = shared_from_this()] { self->fail(); });
     else if (left > 0)
         await_output();
 }
@@ -80,7 +78,7 @@ void PooledConnection::await_input()
                               if (self->failed)
                                   return;
                               if (error || PQconsumeInput(self->connection) == 0)
-                                  return self->fail(false);
+                                  return self->fail();
                               self->take_results();
                               if (!self->failed)
                                   self->await_input();
@@ -100,7 +98,7 @@ void PooledConnection::await_output()
                                   return;
                               const int left = error ? -1 : PQflush(self->connection);
                               if (left < 0)
-                                  self->fail(false);
+                                  self->fail();
                               else if (left > 0)
                                   self->await_output();
                           });
@@ -118,7 +116,7 @@ void PooledConnection::take_results()
             take(std::move(part));
     }
     if (PQstatus(connection) == CONNECTION_BAD)
-        fail(false);
+        fail();
 }
 
 void PooledConnection::take(ResultPtr part)
@@ -136,7 +134,7 @@ void PooledConnection::take(ResultPtr part)
         return send(Points::one_for_each);
     }
     if (reads.empty())
-        return fail(false); // an error that belongs to no statement
+        return fail(); // an error that belongs to no statement
     Read done = std::move(reads.front());
     reads.pop_front();
     if (status == PGRES_PIPELINE_ABORTED)
@@ -151,7 +149,7 @@ void PooledConnection::take(ResultPtr part)
         if (result.sqlstate.empty() || result.sqlstate.starts_with("57P") || result.sqlstate.starts_with("08"))
         {
             reads.push_front(std::move(done));
-            return fail(false);
+            return fail();
         }
     }
     result.result = std::move(part);
@@ -168,21 +166,24 @@ bool PooledConnection::reads_of(const std::string &query) const
 void PooledConnection::check(std::chrono::milliseconds limit)
 {
     if (points > 0 && Clock::now() - turn_began > limit)
-        fail(true);
+        fail("no answer in time");
 }
 
-void PooledConnection::fail(bool hangs)
+void PooledConnection::fail(const char *reason)
 {
     if (failed)
         return;
     failed = true;
     const auto self = shared_from_this();
-    log::warning("lost a connection to the database",
-                 {{"error", hangs ? "no answer in time" : PQerrorMessage(connection)}});
     error_code ignored;
     descriptor.cancel(ignored);
     std::move(passed_over.begin(), passed_over.end(), std::back_inserter(reads));
-    database.broken(*this, std::exchange(reads, {}), hangs);
+    database.broken(*this, std::exchange(reads, {}), reason);
+}
+
+std::string PooledConnection::error() const
+{
+    return PQerrorMessage(connection);
 }
 
 } // namespace http

@@ -26,10 +26,15 @@ public:
     // Only while it is idle.
     void send(std::deque<Read> batch);
     bool idle() const { return !failed && points == 0; }
+    // The last one of libpq.
+    std::string error() const;
     // Whether it is at work on states of this query.
     bool reads_of(const std::string &query) const;
     // Gives up if the statement whose turn it is has had this long.
     void check(std::chrono::milliseconds limit);
+    // Ends it. What it had under way is told that there is no connection; without a reason, which is the database's then, it is tried
+    // elsewhere.
+    void fail(const char *reason = nullptr);
 
 private:
     enum class Points
@@ -43,7 +48,6 @@ private:
     void await_output();
     void take_results();
     void take(ResultPtr part);
-    void fail(bool hangs);
 
     Database &database;
     PGconn *connection;

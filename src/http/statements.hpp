@@ -101,7 +101,13 @@ inline constexpr Statement page_sources = {
                     "extract(epoch FROM blocked_for)::float8 AS blocked_for, batches, lock_lookups, events_read "
                     "FROM readmodel.source_status()"};
 
-inline constexpr std::array all = {readiness_report, read_state, read_states, metrics, page_queries, page_sources};
+// Whether the role may do anything by now: the setting is_superuser of a session says what it was when the session began.
+inline constexpr Statement role_is_superuser = {
+    "role_is_superuser", "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user", true,
+    Touches::catalog};
+
+inline constexpr std::array all = {readiness_report, read_state,   read_states,      metrics,
+                                   page_queries,     page_sources, role_is_superuser};
 
 } // namespace statements
 

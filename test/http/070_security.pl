@@ -69,6 +69,24 @@ my $told = HttpService->new($node, role => $node->safe_psql('postgres', 'SELECT 
 $told->wait_status('/ready', 200, 'unless it is told');
 is($told->stop, 0, 'it stops');
 
+# A role that becomes one later.
+$node->safe_psql('postgres', q{CREATE ROLE riser LOGIN; SELECT readmodel.grant_reader('riser')});
+my $riser = HttpService->new($node, role => 'riser');
+my $deaf = HttpService->new($node, role => 'riser', options => ['--allow-superuser']);
+$_->wait_status('/ready', 200, 'services of an ordinary role') for $riser, $deaf;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 8 FROM pg_stat_activity WHERE usename = 'riser'}), 'with all connections');
+$node->safe_psql('postgres', 'ALTER ROLE riser SUPERUSER');
+$riser->wait_for('/ready', sub { $_->{content} eq '{"status":"unavailable"}' }, 'once it is a superuser, nothing is read with it');
+ok($riser->wait_log(qr/lost all connections to the database \(connections: 4, error: the role has become a superuser\)/), 'the log says so');
+$riser->answers('/queries/orders/customer%201', 503, '{"status":"unavailable"}', 'nor are states');
+ok($riser->wait_log(qr/could not connect.*is a superuser/), 'and it does not connect again');
+is($riser->ended, undef, 'but goes on');
+is($deaf->get('/ready')->{status}, 200, 'where it is told to serve all the same, it does');
+unlike($deaf->log, qr/lost/, 'with the connections it had');
+$node->safe_psql('postgres', 'ALTER ROLE riser NOSUPERUSER');
+$riser->wait_status('/ready', 200, 'an ordinary role again, and all goes on');
+is($_->stop, 0, 'it stops') for $riser, $deaf;
+
 my $blind = HttpService->new($node, role => 'nobody_yet');
 ok($blind->wait_log(qr/nobody_yet.*grant_reader/), 'a role that may not see the queries is told of in the log');
 $blind->answers('/ready', 503, '{"status":"unavailable"}', 'and does not make all of them ready');
