@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cctype>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <ostream>
+#include <sstream>
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/program_options.hpp>
@@ -101,6 +103,65 @@ po::options_description general()
     return all;
 }
 
+// A file of settings. Where in it something is wrong, the library does not tell.
+class ConfigFile
+{
+public:
+    ConfigFile(std::string path, const po::options_description &known) : path(std::move(path)), known(known)
+    {
+        std::ifstream file(this->path);
+        if (!file)
+            throw BadOption("could not read \"" + this->path + "\"");
+        content.assign(std::istreambuf_iterator<char>(file), {});
+    }
+
+    void store(po::variables_map &result) const
+    {
+        try
+        {
+            store(content, result);
+        }
+        catch (const po::error &error)
+        {
+            throw BadOption(place("") + error.what());
+        }
+    }
+
+    // The first line with which the file sets this option, or cannot be read any more.
+    std::string place(const std::string &option) const
+    {
+        std::istringstream lines(content);
+        std::string read, line;
+        size_t number = 0;
+        for (bool found = false; !found && std::getline(lines, line);)
+        {
+            number++;
+            read += line + '\n';
+            try
+            {
+                po::variables_map given;
+                store(read, given);
+                found = !given[option].empty() && !given[option].defaulted();
+            }
+            catch (const po::error &)
+            {
+                found = true;
+            }
+        }
+        return "\"" + path + "\", line " + std::to_string(number) + ": ";
+    }
+
+private:
+    void store(const std::string &text, po::variables_map &result) const
+    {
+        std::istringstream in(text);
+        po::store(po::parse_config_file(in, known), result);
+    }
+
+    std::string path, content;
+    const po::options_description &known;
+};
+
 // POOL_SIZE means pool-size.
 std::string option_name(std::string_view variable)
 {
@@ -134,6 +195,25 @@ void store_environment(const char *const *environment, const po::options_descrip
     po::store(parsed, result);
 }
 
+void store_arguments(const std::vector<std::string> &arguments, const po::options_description &known,
+                     po::variables_map &result)
+{
+    po::options_description all;
+    all.add(general()).add(known);
+    const po::parsed_options parsed =
+        po::command_line_parser(arguments)
+            .options(all)
+            .style(po::command_line_style::allow_long | po::command_line_style::long_allow_adjacent |
+                   po::command_line_style::long_allow_next)
+            .run();
+    for (const po::option &option : parsed.options)
+    {
+        if (option.position_key != -1)
+            throw BadOption("unknown argument \"" + (option.value.empty() ? "" : option.value.front()) + "\"");
+    }
+    po::store(parsed, result);
+}
+
 std::string read_token(const std::string &path)
 {
     std::ifstream file(path);
@@ -157,7 +237,7 @@ unsigned short port_number(const std::string &text)
 {
     if (text.empty() || text.size() > 5 || text.find_first_not_of("0123456789") != text.npos ||
         std::stoul(text) > 65535)
-        throw BadOption("\"" + text + "\" is not a port");
+        throw BadOption("\"" + text + "\" is not a port", "port");
     return static_cast<unsigned short>(std::stoul(text));
 }
 
@@ -166,7 +246,8 @@ unsigned within(const po::variables_map &given, const char *name, unsigned least
     const unsigned value = given[name].as<unsigned>();
     if (value < least || value > most)
         throw BadOption("\"" + std::string(name) + "\" has to be from " + std::to_string(least) + " to " +
-                        std::to_string(most));
+                            std::to_string(most),
+                        name);
     return value;
 }
 
@@ -190,14 +271,14 @@ void take(const po::variables_map &given, Options &options)
     boost::system::error_code no_address;
     boost::asio::ip::make_address(options.address, no_address);
     if (no_address)
-        throw BadOption("\"" + options.address + "\" is no IP address, as \"address\" has to be");
+        throw BadOption("\"" + options.address + "\" is no IP address, as \"address\" has to be", "address");
     options.port = port_number(given["port"].as<std::string>());
     options.hosts = names_of(given["host"].as<std::string>());
     options.database = given["database"].as<std::string>();
     options.allow_superuser = given["allow-superuser"].as<bool>();
     const std::string &format = given["log-format"].as<std::string>();
     if (format != "text" && format != "json")
-        throw BadOption("\"" + format + "\" is not a format of the log: text, json");
+        throw BadOption("\"" + format + "\" is not a format of the log: text, json", "log-format");
     options.log_format = format == "json" ? log::Format::json : log::Format::text;
     options.pool_size = within(given, "pool-size", 1, 1000);
     options.batch_size = within(given, "batch-size", 1, 1000);
@@ -208,7 +289,7 @@ void take(const po::variables_map &given, Options &options)
     {
         const auto value = given[name].as<Duration>().value;
         if (value.count() <= 0)
-            throw BadOption("\"" + std::string(name) + "\" has to be above zero");
+            throw BadOption("\"" + std::string(name) + "\" has to be above zero", name);
         return value;
     };
     options.statement_timeout = time("statement-timeout");
@@ -220,6 +301,7 @@ void take(const po::variables_map &given, Options &options)
     options.drain_timeout = time("drain-timeout");
     options.default_wait = time("default-wait");
     options.max_wait = time("max-wait");
+    options.token_file = given["token-file"].as<std::string>();
 }
 
 } // namespace
@@ -252,48 +334,43 @@ std::string token_of_file(const std::string &path)
 Wish read_options(const std::vector<std::string> &arguments, const char *const *environment, Options &options)
 {
     const po::options_description known = settings();
-    po::options_description all;
-    all.add(general()).add(known);
     po::variables_map given;
     std::optional<std::string> token;
     std::string config;
+    // What is stored first counts.
     try
     {
-        // What is stored first counts.
-        const po::parsed_options parsed =
-            po::command_line_parser(arguments)
-                .options(all)
-                .style(po::command_line_style::allow_long | po::command_line_style::long_allow_adjacent |
-                       po::command_line_style::long_allow_next)
-                .run();
-        for (const po::option &option : parsed.options)
-        {
-            if (option.position_key != -1)
-                throw BadOption("unknown argument \"" + (option.value.empty() ? "" : option.value.front()) + "\"");
-        }
-        po::store(parsed, given);
+        store_arguments(arguments, known, given);
         if (given.count("help"))
             return Wish::help;
         if (given.count("version"))
             return Wish::version;
         store_environment(environment, known, given, token, config);
-        if (given.count("config"))
-            config = given["config"].as<std::string>();
-        if (!config.empty())
-        {
-            std::ifstream file(config);
-            if (!file)
-                throw BadOption("could not read \"" + config + "\"");
-            po::store(po::parse_config_file(file, known), given);
-        }
-        po::notify(given);
     }
     catch (const po::error &error)
     {
         throw BadOption(error.what());
     }
-    take(given, options);
-    options.token_file = given["token-file"].as<std::string>();
+    if (given.count("config"))
+        config = given["config"].as<std::string>();
+    if (config.empty())
+        take(given, options);
+    else
+    {
+        const po::variables_map before = given;
+        const ConfigFile file(config, known);
+        file.store(given);
+        try
+        {
+            take(given, options);
+        }
+        catch (const BadOption &error)
+        {
+            if (!before[error.option].defaulted())
+                throw;
+            throw BadOption(file.place(error.option) + error.what());
+        }
+    }
     if (!options.token_file.empty())
         token = token_of_file(options.token_file);
     if (token)

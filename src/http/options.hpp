@@ -5,6 +5,7 @@
 #include <iosfwd>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "http/log.hpp"
@@ -36,7 +37,13 @@ struct Options
 
 struct BadOption : std::runtime_error
 {
-    using std::runtime_error::runtime_error;
+    explicit BadOption(const std::string &what, std::string option = {})
+        : std::runtime_error(what),
+          option(std::move(option))
+    {
+    }
+
+    std::string option; // whose value is wrong, where it is a value
 };
 
 // What an argument asks for instead of a service.

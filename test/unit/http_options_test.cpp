@@ -51,6 +51,35 @@ TEST(HttpOptions, CommandLineThenEnvironmentThenFile)
     EXPECT_EQ(read({}, {config.c_str()}).pool_size, 1u);
 }
 
+TEST(HttpOptions, AFaultInAFileHasItsLine)
+{
+    const auto fault = [](const std::string &content, std::vector<std::string> arguments = {})
+    {
+        const TemporaryFile file(content);
+        arguments.push_back("--config=" + file.path);
+        try
+        {
+            read(arguments);
+        }
+        catch (const BadOption &error)
+        {
+            const std::string text = error.what(), place = "\"" + file.path + "\", line ";
+            return text.starts_with(place) ? text.substr(place.size()) : text;
+        }
+        return std::string("none");
+    };
+    EXPECT_EQ(fault("pool-size = 1\n"), "none");
+    for (const char *wrong : {"pool = 1", "pool-size = x", "pool-size", "idle-timeout = 7 h", "port = 70000", "pool-size = 0",
+                              "max-wait = 0", "address = nowhere", "log-format = xml", "batch-size = 2", "[pool]\nsize = 1"})
+        EXPECT_EQ(fault("# one\nbatch-size = 1\n\n" + std::string(wrong) + "\nqueue-size = 1\n").substr(0, 2),
+                  wrong[0] == '[' ? "5:" : "4:")
+            << wrong;
+    EXPECT_EQ(fault("\npool-size = 0\n"), "2: \"pool-size\" has to be from 1 to 1000");
+    EXPECT_EQ(fault("pool-size = 0\n", {"--pool-size=1001"}), "\"pool-size\" has to be from 1 to 1000");
+    EXPECT_EQ(fault("pool-size = 1\n", {"--queue-size=0"}), "\"queue-size\" has to be from 1 to 1000000");
+    EXPECT_EQ(fault("pool-size = 0\n", {"--pool-size=1"}), "none");
+}
+
 TEST(HttpOptions, WhatIsUnknownIsNamed)
 {
     const auto fault = [](const std::vector<std::string> &arguments)
