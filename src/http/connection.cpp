@@ -18,9 +18,9 @@ namespace beast_http = boost::beast::http;
 using boost::system::error_code;
 
 constexpr size_t header_limit = 16384; // of a request, its first line included
-constexpr size_t target_limit = 8192;  //
-constexpr size_t unsent_limit =
-    size_t{256} * 1024; // of answers, before more requests of the same connection are looked at
+constexpr size_t target_limit = 8192;
+// Of answers, before more requests of the same connection are looked at.
+constexpr size_t unsent_limit = size_t{256} * 1024;
 constexpr size_t stream_limit = size_t{4} * 1024 * 1024; // of a body that goes on, for a client that does not take it
 
 bool blocks(const error_code &error)

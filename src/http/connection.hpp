@@ -43,7 +43,7 @@ private:
     {
         std::optional<Parser> parser;
         std::string in, out;
-        size_t taken = 0; // of in, by the parser for this request's header
+        size_t taken = 0;              // of in, by the parser for this request's header
         size_t sent = 0;               // of out
         bool first_line_taken = false; // by the parser, of a request whose header has not arrived in whole
     };

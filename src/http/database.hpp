@@ -88,7 +88,6 @@ public:
     // The statement is one of statements::all. The callback is called once, perhaps before this returns.
     void read(const Statement &statement, Parameters parameters, ReadCallback callback);
 
-    bool connected() const { return !open.empty(); }
     // More than half of the queue is taken: not the time for what can as well be asked a little later.
     bool crowded() const { return queue.size() > options.queue_size / 2; }
 

@@ -262,12 +262,13 @@ std::string_view content_type_of(MetricsFormat format)
 std::string metrics_text(const MetricsInput &input, MetricsFormat format)
 {
     Exposition out(format);
-    out.family(Metric::gauge, "readmodel_up", "1: the database has told how the queries are. 0: it has not, see readmodel_down_info.");
+    out.family(Metric::gauge, "readmodel_up",
+               "1: the database has told how the queries are. 0: it has not, see readmodel_down_info.");
     out.sample({}, std::int64_t{input.database ? 1 : 0});
     out.family(Metric::info, "readmodel_down", "Why the database has not told: there while readmodel_up is 0.");
     if (!input.database)
         out.sample({{"reason", input.fault}}, std::int64_t{1});
-    if (input.database)
+    else
     {
         write_queries(out, input.database->queries);
         write_sources(out, input.database->sources);

@@ -17,8 +17,8 @@ struct Options
 {
     std::string address;
     unsigned short port = 0;
-    std::string database;           // a connection string of libpq; what it leaves open, PG* of the environment says
-    std::string token;              // empty: none is asked for
+    std::string database; // a connection string of libpq; what it leaves open, PG* of the environment says
+    std::string token;    // empty: none is asked for
     std::string token_file;
     std::vector<std::string> hosts; // names by which clients may call the service, in lower case
     bool allow_superuser = false;

@@ -40,6 +40,14 @@ void write_head(std::string &out, const Response &response, bool http_1_0, std::
         append_header(out, "Content-Type", response.type);
 }
 
+// It may go better the next time.
+Response not_now(std::string_view detail)
+{
+    Response response = problem(503, detail);
+    response.retry_after(1);
+    return response;
+}
+
 } // namespace
 
 Response &Response::retry_after(double seconds)
@@ -86,23 +94,17 @@ Response unavailable()
 
 Response no_turn()
 {
-    Response response = problem(503, "the database did not get to this request in time");
-    response.retry_after(1);
-    return response;
+    return not_now("the database did not get to this request in time");
 }
 
 Response stopping()
 {
-    Response response = problem(503, "the service is stopping");
-    response.retry_after(1);
-    return response;
+    return not_now("the service is stopping");
 }
 
 Response overloaded()
 {
-    Response response = problem(503, "too many requests are being answered");
-    response.retry_after(1);
-    return response;
+    return not_now("too many requests are being answered");
 }
 
 void write_response(std::string &out, const Response &response, const Framing &framing, std::string_view date)

@@ -31,7 +31,6 @@ public:
     void add(std::string_view pattern, Access access, Handler handler);
     // The route, or null; the segments that stand for {..} are moved to the request's captured ones.
     const Route *find(Request &request) const;
-    const std::vector<Route> &all() const { return routes; }
 
 private:
     std::vector<Route> routes;

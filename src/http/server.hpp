@@ -63,7 +63,10 @@ public:
     void opened() { counters.connections_open++; }
     void gone();
     // So many are being answered that another one could keep out who asks for what never waits.
-    bool crowded() const { return counters.connections_handled > options.max_connections - options.max_connections / 8; }
+    bool crowded() const
+    {
+        return counters.connections_handled > options.max_connections - options.max_connections / 8;
+    }
 
     boost::asio::io_context &context;
     const Options &options;

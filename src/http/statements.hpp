@@ -102,9 +102,9 @@ inline constexpr Statement page_sources = {
                     "FROM readmodel.source_status()"};
 
 // Whether the role may do anything by now: the setting is_superuser of a session says what it was when the session began.
-inline constexpr Statement role_is_superuser = {
-    "role_is_superuser", "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user", true,
-    Touches::catalog};
+inline constexpr Statement role_is_superuser = {"role_is_superuser",
+                                                "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user",
+                                                true, Touches::catalog};
 
 inline constexpr std::array all = {readiness_report, read_state,   read_states,      metrics,
                                    page_queries,     page_sources, role_is_superuser};

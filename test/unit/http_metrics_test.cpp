@@ -180,7 +180,8 @@ TEST(Metrics, CountsRequestsAndTheirLatencies)
 TEST(Metrics, WithoutADatabaseTellsOfTheServiceAlone)
 {
     const ServiceCounters counters = some_requests();
-    const std::string text = metrics_text({.fault = "busy", .service = &counters, .version = "1"}, MetricsFormat::openmetrics);
+    const std::string text =
+        metrics_text({.fault = "busy", .service = &counters, .version = "1"}, MetricsFormat::openmetrics);
     EXPECT_TRUE(has_line(text, "readmodel_up 0"));
     EXPECT_TRUE(has_line(text, R"(readmodel_down_info{reason="busy"} 1)"));
     EXPECT_TRUE(has_line(text, R"(readmodel_http_requests_total{route="/ready",method="GET",code="200"} 2)"));

@@ -69,8 +69,9 @@ TEST(HttpOptions, AFaultInAFileHasItsLine)
         return std::string("none");
     };
     EXPECT_EQ(fault("pool-size = 1\n"), "none");
-    for (const char *wrong : {"pool = 1", "pool-size = x", "pool-size", "idle-timeout = 7 h", "port = 70000", "pool-size = 0",
-                              "max-wait = 0", "address = nowhere", "log-format = xml", "batch-size = 2", "[pool]\nsize = 1"})
+    for (const char *wrong :
+         {"pool = 1", "pool-size = x", "pool-size", "idle-timeout = 7 h", "port = 70000", "pool-size = 0",
+          "max-wait = 0", "address = nowhere", "log-format = xml", "batch-size = 2", "[pool]\nsize = 1"})
         EXPECT_EQ(fault("# one\nbatch-size = 1\n\n" + std::string(wrong) + "\nqueue-size = 1\n").substr(0, 2),
                   wrong[0] == '[' ? "5:" : "4:")
             << wrong;
