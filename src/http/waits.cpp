@@ -35,10 +35,10 @@ std::optional<std::int64_t> number(std::optional<std::string_view> text)
 // The last read of a request whose time is up has this long.
 constexpr auto last_read_time = std::chrono::seconds(1);
 
-// An operator's decision is awaited, which may take for ever.
-bool awaits_operator(std::string_view status)
+// An operator's decision is awaited, which may take for ever, or there is nothing to wait for.
+bool ends_wait(std::string_view status)
 {
-    return status == "failed" || status == "paused" || status == "gated";
+    return status == "failed" || status == "paused" || status == "gated" || status == "unknown" || status == "hidden";
 }
 
 // What was last heard of a query.
@@ -163,7 +163,7 @@ void Waits::judge(const WaitPtr &wait, const ReadResult &result)
                        std::string(answer.generation.value_or("")), std::string(answer.definition_hash.value_or("")),
                        std::string(answer.position_text.value_or(""))};
         const bool reached = answer.position && *answer.position >= wait->wanted;
-        if (!(reached && (answer.may_be_read() || wait->late)) && !awaits_operator(answer.status))
+        if (!(reached && (answer.may_be_read() || wait->late)) && !ends_wait(answer.status))
         {
             if (!wait->held.status.empty())
             {
@@ -274,7 +274,7 @@ void Waits::looked(const std::shared_ptr<Group> &group, const ReadResult &result
                              text(report::definition_hash), text(report::position)};
         const bool stale = text(report::served) == "stale";
         // A read says what is wrong, too, and is the answer.
-        const bool ends = !known || awaits_operator(status) || status == "unknown" || status == "hidden";
+        const bool ends = !known || ends_wait(status);
         for (const WaitPtr &wait : std::set(group->waits))
         {
             // The rest comes with the next look: half the queue is for who does not wait.
