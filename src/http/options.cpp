@@ -326,7 +326,7 @@ std::vector<std::string> unknown_variables(const char *const *environment)
 
 std::string token_of_file(const std::string &path)
 {
-    const std::string token = read_token(path);
+    std::string token = read_token(path);
     check_token(token);
     return token;
 }

@@ -12,7 +12,6 @@
 
 using http::DatabaseMetrics;
 using http::MetricsFormat;
-using http::MetricsInput;
 using http::QueryMetrics;
 using http::ServiceCounters;
 

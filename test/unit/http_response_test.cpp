@@ -117,8 +117,8 @@ TEST(HttpReadiness, EachStatusHasAReasonButARebuild)
 {
     for (const std::string_view status : {"failed", "unknown", "stalled", "paused", "gated"})
     {
-        const Response response =
-            readiness_response({query("a", "rebuilding", "r"), query("b", status, "s"), query("c", status, "t")}, false);
+        const Response response = readiness_response(
+            {query("a", "rebuilding", "r"), query("b", status, "s"), query("c", status, "t")}, false);
         EXPECT_TRUE(response.body.starts_with("{\"status\":\"" + std::string(status) + R"(","reason":"s",)"))
             << response.body;
         EXPECT_EQ(header(response, "Retry-After"), "5");
