@@ -31,6 +31,7 @@ $node->safe_psql('postgres', q{
     GRANT pg_monitor TO web;
     ALTER ROLE web SET log_min_duration_statement = 0});
 my $service = HttpService->new($node, role => 'web', options => ['--statement-timeout', '60s', '--write-timeout', '2s']);
+$service->wait_status('/ready', 200, 'the service has found the database');
 
 # --- the files ---
 
