@@ -1,7 +1,7 @@
 # A headless Chromium, driven by chromedriver (W3C WebDriver over HTTP; Debian packages chromium and chromium-driver).
 #
 # Waits are for conditions, with a limit. What the page wrote to the console, each request that it made, and each violation of its
-# content security policy are kept, to be asked for at the end.
+# content security policy are kept, to be asked for at the end. It ends with the test.
 package Browser;
 
 use strict;
@@ -10,10 +10,10 @@ use Encode ();
 use File::Path qw(make_path);
 use File::Temp;
 use HTTP::Tiny;
-use IPC::Run qw(start);
 use JSON::PP;
 use MIME::Base64;
 use Time::HiRes qw(sleep time);
+use TestProcess;
 
 my $json = JSON::PP->new->utf8->allow_nonref;
 
@@ -40,7 +40,7 @@ sub new
 {
     my ($class, %options) = @_;
     my $home = File::Temp->newdir('readmodel-browser-XXXXXX', TMPDIR => 1);
-    my $self = bless {home => $home, http => HTTP::Tiny->new(timeout => 60), limit => $options{limit} // 60, output => ''}, $class;
+    my $self = bless {home => $home, http => HTTP::Tiny->new(timeout => 60), limit => $options{limit} // 60}, $class;
 
     # The same font on every machine: screenshots are compared by eye.
     make_path("$home/cache", "$home/profile");
@@ -56,18 +56,12 @@ sub new
 </fontconfig>
 END
     close $conf;
-    local $ENV{FONTCONFIG_FILE} = "$home/fonts.conf";
-    local $ENV{HOME} = "$home";
-    local $ENV{TZ} = $options{timezone} if defined $options{timezone};
-    $self->{driver} = start([find_program('chromedriver'), '--port=0'], '<', \undef, '>&', \$self->{output});
-    my $port;
-    my $limit = time + $self->{limit};
-    until (($port) = $self->{output} =~ /started successfully on port (\d+)/)
-    {
-        die "chromedriver does not start: $self->{output}" if time > $limit || !$self->{driver}->pumpable;
-        $self->{driver}->pump_nb;
-        sleep 0.02;
-    }
+    my %environment = (FONTCONFIG_FILE => "$home/fonts.conf", HOME => "$home");
+    $environment{TZ} = $options{timezone} if defined $options{timezone};
+    $self->{driver} = TestProcess->new([find_program('chromedriver'), '--port=0'], %environment);
+    my $started = qr/started successfully on port (\d+)/;
+    $self->{driver}->wait_log($started, $self->{limit}) or die 'chromedriver does not start: ' . $self->{driver}->log;
+    my ($port) = $self->{driver}->log =~ $started;
     $self->{base} = "http://127.0.0.1:$port";
 
     # The sandbox needs user namespaces or another user than root, and the pages are ours.
@@ -229,19 +223,8 @@ sub requests
 sub quit
 {
     my ($self) = @_;
-    return unless $self->{driver};
-    eval { $self->command(DELETE => '') } if $self->{session};
-    delete $self->{session};
-    eval { $self->{driver}->kill_kill(grace => 5) };
-    delete $self->{driver};
-    return;
-}
-
-sub DESTROY
-{
-    my ($self) = @_;
-    local ($@, $?);
-    $self->quit;
+    $self->command(DELETE => '');
+    $self->{driver}->stop($self->{limit});
     return;
 }
 

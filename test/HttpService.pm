@@ -1,5 +1,5 @@
 # A readmodel-http of its own for a test, on a free port of 127.0.0.1, and means to talk to it. The program is the one that
-# READMODEL_HTTP_PROGRAM names. What it says goes to a file, so it never waits for the test.
+# READMODEL_HTTP_PROGRAM names, and ends with the test.
 package HttpService;
 
 use strict;
@@ -9,10 +9,10 @@ use HTTP::Tiny;
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
-use POSIX qw(:sys_wait_h);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
+use TestProcess;
 
 # Longer in proportion where PG_TEST_TIMEOUT_DEFAULT is above its 180 s.
 our $limit = 30 * $PostgreSQL::Test::Utils::timeout_default / 180;
@@ -33,7 +33,7 @@ sub launch
 {
     my ($class, $node, %options) = @_;
     my $program = $ENV{READMODEL_HTTP_PROGRAM} or die 'READMODEL_HTTP_PROGRAM does not name the service';
-    my $self = bless {errors => File::Temp->new, node => $node}, $class;
+    my $self = bless {node => $node}, $class;
     my @arguments = ('--port', $options{port} // 0);
     push @arguments, '--database', $node->connstr($options{database} // 'postgres') . ' user=' . ($options{role} // 'web') if $node;
     if (defined $options{token})
@@ -44,37 +44,16 @@ sub launch
         push @arguments, '--token-file', $self->{token}->filename;
     }
     push @arguments, @{$options{options} // []};
-    $self->{pid} = fork // die "fork: $!";
-    if (!$self->{pid})
-    {
-        %ENV = (%ENV, %{$options{environment} // {}});
-        open STDERR, '>&', $self->{errors} or POSIX::_exit(126);
-        open STDOUT, '>&', $self->{errors} or POSIX::_exit(126);
-        exec $program, @arguments or POSIX::_exit(127);
-    }
+    $self->{process} = TestProcess->new([$program, @arguments], %{$options{environment} // {}});
     return $self;
 }
 
 sub port { my ($self) = @_; return $self->{port} }
 sub url { my ($self) = @_; return "http://127.0.0.1:$self->{port}" }
 
-sub log
-{
-    my ($self) = @_;
-    return slurp_file($self->{errors}->filename);
-}
-
-sub wait_log
-{
-    my ($self, $pattern) = @_;
-    my $end = time + $limit;
-    until ($self->log =~ $pattern)
-    {
-        return 0 if time > $end || $self->ended;
-        sleep 0.02;
-    }
-    return 1;
-}
+sub pid { my ($self) = @_; return $self->{process}->pid }
+sub log { my ($self) = @_; return $self->{process}->log }
+sub wait_log { my ($self, $pattern) = @_; return $self->{process}->wait_log($pattern, $limit) }
 
 # --- requests ---
 
@@ -182,43 +161,11 @@ sub raw
     return received($socket);
 }
 
-# --- its end ---
+# --- its end; each returns its exit status ---
 
-# Its exit status once it has ended, else nothing.
-sub ended
-{
-    my ($self) = @_;
-    return $self->{ended} if defined $self->{ended};
-    return undef if waitpid($self->{pid}, WNOHANG) != $self->{pid};
-    return $self->{ended} = $? & 127 ? 128 + ($? & 127) : $? >> 8;
-}
-
-sub wait_end
-{
-    my ($self) = @_;
-    my $end = time + $limit;
-    sleep 0.01 until defined $self->ended || time > $end;
-    return $self->ended;
-}
-
-sub signal { my ($self, $signal) = @_; return kill $signal, $self->{pid} }
-
-# Returns its exit status.
-sub stop
-{
-    my ($self) = @_;
-    $self->signal('TERM') unless defined $self->ended;
-    return $self->wait_end;
-}
-
-sub DESTROY
-{
-    my ($self) = @_;
-    local ($@, $?, $!);
-    return if !$self->{pid} || defined $self->ended;
-    $self->signal('KILL');
-    $self->wait_end;
-    return;
-}
+sub signal { my ($self, $signal) = @_; return $self->{process}->signal($signal) }
+sub ended { my ($self) = @_; return $self->{process}->ended }
+sub wait_end { my ($self) = @_; return $self->{process}->wait_end($limit) }
+sub stop { my ($self) = @_; return $self->{process}->stop($limit) }
 
 1;

@@ -1,5 +1,5 @@
 # A Prometheus server of its own for a test: an ordinary process on a free port of 127.0.0.1 with a data directory of its own, that
-# scrapes the given address. What it says goes to a file.
+# scrapes the given address, and ends with the test.
 package PrometheusServer;
 
 use strict;
@@ -8,10 +8,10 @@ use File::Temp;
 use HTTP::Tiny;
 use IO::Socket::INET;
 use JSON::PP;
-use POSIX qw(:sys_wait_h);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
+use TestProcess;
 
 # Longer in proportion where PG_TEST_TIMEOUT_DEFAULT is above its 180 s.
 our $limit = 60 * $PostgreSQL::Test::Utils::timeout_default / 180;
@@ -43,7 +43,7 @@ END
     {
         return $self if $self->start($config);
     }
-    die "Prometheus does not start:\n" . $self->log;
+    die "Prometheus does not start:\n" . $self->{process}->log;
 }
 
 sub start
@@ -53,31 +53,19 @@ sub start
     my $address = '127.0.0.1:' . $socket->sockport;
     close $socket;
     $self->{url} = "http://$address";
-    $self->{pid} = fork // die "fork: $!";
-    if (!$self->{pid})
-    {
-        open STDERR, '>', "$self->{directory}/log" or POSIX::_exit(126);
-        open STDOUT, '>&', \*STDERR or POSIX::_exit(126);
-        exec 'prometheus', "--config.file=$config", "--web.listen-address=$address", "--storage.tsdb.path=$self->{directory}/data"
-          or POSIX::_exit(127);
-    }
+    $self->{process} = TestProcess->new(
+        ['prometheus', "--config.file=$config", "--web.listen-address=$address", "--storage.tsdb.path=$self->{directory}/data"]);
     my $end = time + $limit;
     until ($self->{http}->get("$self->{url}/-/ready")->{status} == 200)
     {
-        if (waitpid($self->{pid}, WNOHANG) == $self->{pid} || time > $end)
+        if (defined $self->{process}->ended || time > $end)
         {
-            $self->stop;
+            $self->{process}->stop($limit);
             return 0;
         }
         sleep 0.05;
     }
     return 1;
-}
-
-sub log
-{
-    my ($self) = @_;
-    return -e "$self->{directory}/log" ? slurp_file("$self->{directory}/log") : '';
 }
 
 # --- what it knows ---
@@ -143,28 +131,6 @@ sub wait_equal
     return $self->wait_value($expression, sub { defined && $_ eq $wanted }, $what);
 }
 
-# --- its end ---
-
-sub stop
-{
-    my ($self) = @_;
-    my $pid = delete $self->{pid} or return;
-    kill 'TERM', $pid;
-    my $end = time + $limit;
-    until (waitpid($pid, WNOHANG) != 0)
-    {
-        kill 'KILL', $pid if time > $end;
-        sleep 0.02;
-    }
-    return;
-}
-
-sub DESTROY
-{
-    my ($self) = @_;
-    local ($@, $?, $!);
-    $self->stop;
-    return;
-}
+sub stop { my ($self) = @_; return $self->{process}->stop($limit) }
 
 1;

@@ -8,6 +8,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TestProcess;    # a test that is told to end stops its servers
 
 our @EXPORT = qw(new_server make_shop append_orders define_orders wait_ready wait_tail no_tail tail_pid worker_pid reason
   states_equal_oracle applied_once wait_until equal_up_to append_order query_equals_oracle);

@@ -251,7 +251,7 @@ ok(message_with($watching, sub { $_[0]{database} }), '.. until it may again');
 $node->safe_psql('postgres', q{
     SELECT readmodel.define_query(repeat('long name ', 5) || i, 'shop', spec => '{"key": "all", "on": {"OrderPlaced": {"add": {"orders": 1}}}}')
     FROM generate_series(1, 300) i});
-sub descriptors { my @open = glob('/proc/' . $service->{pid} . '/fd/*'); return scalar @open }
+sub descriptors { my @open = glob('/proc/' . $service->pid . '/fd/*'); return scalar @open }
 message_with($watching, sub { @{$_[0]{queries}} == 302 });
 my $open = descriptors();
 my $deaf = open_page(buffer => 2048, mute => 1);

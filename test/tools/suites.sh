@@ -112,10 +112,33 @@ run_model()
     "$TA_TOP/test/model/run.sh"
 }
 
+# processes_in DIRECTORY: those that have it, or one below it, as their current directory, with what they run
+processes_in()
+{
+    local cwd
+    for cwd in /proc/[0-9]*/cwd; do
+        [[ $(readlink "$cwd" 2>/dev/null)/ != "$1"/* ]] || echo "${cwd//[^0-9]/} $(tr '\0' ' ' <"${cwd%cwd}cmdline" 2>/dev/null | cut -c 1-200)"
+    done
+}
+
+# nothing_left_in DIRECTORY: fails if a test has left a process behind there, and ends it.
+nothing_left_in()
+{
+    local left pid
+    left=$(processes_in "$1")
+    [ -n "$left" ] || return 0
+    echo "tests have left behind:"
+    echo "$left"
+    while read -r pid _; do
+        kill -KILL "$pid" 2>/dev/null || true
+    done <<<"$left"
+    return 1
+}
+
 # prove_tests DIRECTORY OPTION..: the TAP tests of test/DIRECTORY, or those that TAP names, with these options for prove.
 prove_tests()
 {
-    local directory=$1 work=$TA_DIR/tap-$1 tests=() test
+    local directory=$1 work=$TA_DIR/tap-$1 tests=() test status=0
     shift
     mkdir "$work"
     cp -R "$TA_TOP/test" "$TA_TOP/README.md" "$work/" # its tutorial is tested too
@@ -131,6 +154,7 @@ prove_tests()
     if ! as_server_user env -C "$work/test" TESTDIR="$work" TMPDIR="$TA_DIR" PATH="$PATH" \
             PG_REGRESS="$PGXS_DIR/src/test/regress/pg_regress" PG_CONFIG="$PG_CONFIG" \
             prove --timer "$@" -I "$PGXS_DIR/src/test/perl" -I "$work/test" "${tests[@]}"; then
+        status=1
         for test in "$work"/tmp_check/log/regress_log_*; do
             # prove has named the tests that failed; a log of a test that passed says so in its last lines.
             if grep -qE '^not ok|# *Looks like|died|Bail out' "$test" || ! grep -qE '^(\[.*\])? *(ok|1\.\.)' "$test"; then
@@ -138,8 +162,9 @@ prove_tests()
                 tail -n 60 "$test"
             fi
         done
-        return 1
     fi
+    nothing_left_in "$work" || status=1
+    return "$status"
 }
 
 run_tap()
