@@ -153,6 +153,10 @@ PG_CPPFLAGS += -DPGDLLEXPORT='__attribute__((visibility("default")))'
 PG_CXXFLAGS  = -std=c++20 -Wall -Wextra -fvisibility=hidden
 PG_CXXFLAGS += $(if $(DEBUG),-O0 -g -DREADMODEL_ASSERT)
 PG_CXXFLAGS += $(if $(FAULTS),-DREADMODEL_FAULTS)
+# THROWAWAY=1, for a library that is built to be run once: headers that most sources need are read once, and no debugging information.
+PG_CXXFLAGS += $(if $(THROWAWAY),-g0 -include build/common.hpp)
+COMMON_HEADERS := <algorithm> <array> <charconv> <functional> <map> <memory> <memory_resource> <optional> <span> <stdexcept> <string> \
+    <string_view> <unordered_map> <utility> <vector> "pg/spi.hpp"
 SHLIB_LINK   = -lstdc++
 # With SANITIZE=1 the library loads only into a server that has libasan preloaded: test/tools/check-asan.sh does that.
 ifneq (,$(SANITIZE))
@@ -188,6 +192,13 @@ build/flags: FORCE
 	@mkdir -p build
 	@echo '$(BUILD_FLAGS)' | cmp -s - $@ || echo '$(BUILD_FLAGS)' > $@
 $(OBJS): build/flags
+
+ifneq (,$(THROWAWAY))
+$(OBJS): build/common.hpp.gch
+build/common.hpp.gch: build/flags
+	@printf '#include %s\n' $(foreach header,$(COMMON_HEADERS),'$(header)') > build/common.hpp
+	$(CXX) $(filter-out -include build/common.hpp,$(CXXFLAGS)) $(CPPFLAGS) -x c++-header build/common.hpp -o $@
+endif
 
 $(INSTALL_SCRIPT_SQL): $(SCHEMA_PARTS) pg_readmodel.control Makefile
 	@{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; \

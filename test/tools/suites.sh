@@ -199,7 +199,7 @@ run_faults()
     fi
     # shellcheck source=test/tools/private-build.sh
     . "$TA_TOP/test/tools/private-build.sh"
-    private_build with-faults FAULTS=1 DEBUG=1
+    private_build with-faults FAULTS=1 DEBUG=1 THROWAWAY=1
     prove_tests faults --jobs 2
 )
 

@@ -46,7 +46,9 @@ QueryReadiness query(std::string_view name, std::string_view status, std::string
                           .position = "5",
                           .lag = "2",
                           .estimated_seconds_remaining = {},
-                          .served = {}};
+                          .served = {},
+                          .served_generation = {},
+                          .served_definition_hash = {}};
     if (status == "ready")
         result.served = "ready";
     return result;

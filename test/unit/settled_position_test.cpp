@@ -156,11 +156,14 @@ TEST(SettledPosition, NeverSkipsAnEventOfAnyInterleaving)
             writers.act();
             reader.step(1 + random() % 6);
             // What is settled is applied completely: everything visible at or below the cursor was read.
-            if (reader.cursor)
-                for (const Position position : writers.snapshot())
-                    if (position <= *reader.cursor)
-                        ASSERT_TRUE(std::binary_search(reader.applied.begin(), reader.applied.end(), position))
-                            << "seed " << seed << ", position " << position << " appeared below " << *reader.cursor;
+            for (const Position position : reader.cursor ? writers.snapshot() : std::vector<Position>())
+            {
+                if (position <= *reader.cursor)
+                {
+                    ASSERT_TRUE(std::binary_search(reader.applied.begin(), reader.applied.end(), position))
+                        << "seed " << seed << ", position " << position << " appeared below " << *reader.cursor;
+                }
+            }
         }
         writers.end_all();
         for (int step = 0; step < 200 && reader.applied.size() < writers.snapshot().size(); step++)
