@@ -135,11 +135,11 @@ nothing_left_in()
     return 1
 }
 
-# prove_tests DIRECTORY OPTION..: the TAP tests of test/DIRECTORY, or those that TAP names, with these options for prove.
+# prove_tests DIRECTORY: the TAP tests of test/DIRECTORY, or those that TAP names. They wait
+# most of the time, so four run at once. Whatever they wait for has a limit that a slow machine does not reach.
 prove_tests()
 {
     local directory=$1 work=$TA_DIR/tap-$1 tests=() test status=0
-    shift
     mkdir "$work"
     cp -R "$TA_TOP/test" "$TA_TOP/README.md" "$work/" # its tutorial is tested too
     mkdir -p "$work/src/http"
@@ -147,13 +147,14 @@ prove_tests()
     if [ "$(id -u)" -eq 0 ]; then
         chown -R postgres "$work"
     fi
-    for test in ${TAP:-"$TA_TOP/test/$directory"/*.pl}; do
+    # The largest first, so that no long one is left for the end.
+    for test in ${TAP:-$(cd "$TA_TOP/test/$directory" && ls -S ./*.pl)}; do
         tests+=("$directory/$(basename "$test")")
     done
     # The PG* variables of the other suites' server are cleared by PostgreSQL::Test::Utils itself.
     if ! as_server_user env -C "$work/test" TESTDIR="$work" TMPDIR="$TA_DIR" PATH="$PATH" \
             PG_REGRESS="$PGXS_DIR/src/test/regress/pg_regress" PG_CONFIG="$PG_CONFIG" \
-            prove --timer "$@" -I "$PGXS_DIR/src/test/perl" -I "$work/test" "${tests[@]}"; then
+            prove --timer --jobs 4 -I "$PGXS_DIR/src/test/perl" -I "$work/test" "${tests[@]}"; then
         status=1
         for test in "$work"/tmp_check/log/regress_log_*; do
             # prove has named the tests that failed; a log of a test that passed says so in its last lines.
@@ -169,7 +170,7 @@ prove_tests()
 
 run_tap()
 {
-    prove_tests t --jobs 2 # they wait most of the time
+    prove_tests t
 }
 
 # build_http DIRECTORY: the HTTP service, for the user of the throw-away server too; sets $READMODEL_HTTP_PROGRAM
@@ -186,7 +187,7 @@ build_http()
 run_http()
 {
     build_http build/unit || return 1 # whose unit tests have its library already
-    prove_tests http --jobs 2
+    prove_tests http
 }
 
 # A build of its own with injection points and assertions; the installed one must know nothing of them.
@@ -200,7 +201,7 @@ run_faults()
     # shellcheck source=test/tools/private-build.sh
     . "$TA_TOP/test/tools/private-build.sh"
     private_build with-faults FAULTS=1 DEBUG=1 THROWAWAY=1
-    prove_tests faults --jobs 2
+    prove_tests faults
 )
 
 # From another seed each time, on a server of its own.
