@@ -1,12 +1,13 @@
 #!/bin/bash
-# run.sh: the differential test of the spec language on a throw-away server. ROUNDS (default 100) logs from a random seed on;
-# SEED=n only the log of that seed, as a difference names it.
+# run.sh: the differential test of the spec language on a throw-away server. ROUNDS (default 60; 300 with READMODEL_LONG) logs
+# from a random seed on; SEED=n only the log of that seed, as a difference names it.
 set -euo pipefail
 
 # shellcheck source=test/tools/throwaway-server.sh
 . "$(dirname "$0")/../tools/throwaway-server.sh"
 
-export DIFFERENTIAL_ROUNDS=${ROUNDS:-100} DIFFERENTIAL_ONLY=${SEED:-} DIFFERENTIAL_SEED=$((RANDOM * 32768 + RANDOM))
+rounds=${READMODEL_LONG:+300}
+export DIFFERENTIAL_ROUNDS=${ROUNDS:-${rounds:-60}} DIFFERENTIAL_ONLY=${SEED:-} DIFFERENTIAL_SEED=$((RANDOM * 32768 + RANDOM))
 case "$DIFFERENTIAL_ROUNDS$DIFFERENTIAL_ONLY" in
     *[!0-9]*) echo "ROUNDS and SEED are whole numbers" >&2; exit 2 ;;
 esac
