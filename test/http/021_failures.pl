@@ -65,6 +65,28 @@ is("$gated->{status} $gated->{headers}{'x-query-status'}", '503 gated', 'a gated
 is($service->json('/ready')->{status}, 'gated', 'and so says /ready');
 $node->safe_psql('postgres', q{SELECT readmodel.approve('sound')});
 $service->wait_status('/ready', 200, 'until it is approved');
+
+# Whoever would rather have an older answer than none gets it from a query that is paused, too, and is told so.
+$node->safe_psql('postgres', q{SELECT readmodel.define_query('sound', 'shop', 'public.order_placed(jsonb, jsonb)', key => 'stream',
+    event_types => '{OrderPlaced}', options => '{"version": "2", "while_rebuilding": "serve_previous"}')});
+$service->wait_status('/queries/sound/customer%202', 200, 'a query that serves what it has');
+my $current = $service->get('/queries/sound/customer%202');
+is($current->{headers}{'x-query-status'}, 'ready', 'is ready');
+$node->safe_psql('postgres', q{SELECT readmodel.pause('sound')});
+append_orders($node, 'postgres', 20);
+foreach my $path ('/queries/sound/customer%202', '/queries/sound?limit=1')
+{
+    my $stale = $service->get($path);
+    is("$stale->{status} $stale->{headers}{'x-query-status'}", '200 stale', "$path while it is paused: stale");
+    is_deeply([@{$stale->{headers}}{qw(x-query-generation x-query-definition-hash x-query-position)}],
+        [@{$current->{headers}}{qw(x-query-generation x-query-definition-hash x-query-position)}], 'of the same generation, at the same position');
+    is($stale->{headers}{'cache-control'}, 'no-store', 'and nobody keeps it');
+}
+is($service->get('/queries/sound/customer%202')->{content}, $current->{content}, 'the state is the one before');
+is($service->get('/ready?query=sound')->{status}, 200, 'for /ready it counts as ready');
+$node->safe_psql('postgres', q{SELECT readmodel.resume('sound')});
+$service->wait_for('/queries/sound/customer%202', sub { $_->{headers}{'x-query-status'} eq 'ready' && $_->{content} ne $current->{content} },
+    'resumed, it has the new events');
 is($service->stop, 0, 'the service stops');
 $node->stop;
 done_testing();
