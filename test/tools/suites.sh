@@ -143,7 +143,7 @@ prove_tests()
     mkdir "$work"
     cp -R "$TA_TOP/test" "$TA_TOP/README.md" "$work/" # its tutorial is tested too
     mkdir -p "$work/src/http"
-    cp "$TA_TOP/src/http/grafana-dashboard.json" "$work/src/http/" # and what it asks for
+    cp "$TA_TOP/src/http/"{grafana-dashboard.json,readmodel-http.service.in,readmodel-http.conf} "$work/src/http/" # and what it asks for
     if [ "$(id -u)" -eq 0 ]; then
         chown -R postgres "$work"
     fi
