@@ -156,7 +156,7 @@ TEST(SettledPosition, NeverSkipsAnEventOfAnyInterleaving)
             writers.act();
             reader.step(1 + random() % 6);
             // What is settled is applied completely: everything visible at or below the cursor was read.
-            for (const Position position : reader.cursor ? writers.snapshot() : std::vector<Position>())
+            for (const Position position : reader.cursor ? writers.snapshot() : std::set<Position>())
             {
                 if (position <= *reader.cursor)
                 {
