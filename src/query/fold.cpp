@@ -247,7 +247,8 @@ FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition 
         worker::InHand::interrupted(generation.id, position);
     }
     else if (error->sqlstate() == ERRCODE_QUERY_CANCELED && !expired && worker::WorkerProcess::definitions_moved())
-        stop.kind = FoldStop::Kind::interrupted; // by whoever changed them: they are loaded, and the event is tried again
+        stop.kind =
+            FoldStop::Kind::interrupted; // by whoever changed them: they are loaded, and the event is tried again
     else if (expired)
     {
         stop.reason = limit.per_event ? "updater_error" : "timeout";
