@@ -211,6 +211,30 @@ SELECT status, generation, served FROM readmodel.readiness_report('{read text}')
 SELECT p.status FROM readmodel.definition_hash('read_source', 'read_last(jsonb, jsonb)', 'stream', options => '{"version": "2"}') h,
     LATERAL readmodel.readiness_report('{read text}', h) p;
 
+-- The updater is replaced: what it made is whole, and answers as it stands until what the new one makes is there.
+CREATE FUNCTION read_replaced(state jsonb, event jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE RETURN '{"by": 1}'::jsonb;
+SELECT readmodel.define_query('read_replaced', 'read_source', 'read_replaced(jsonb, jsonb)', 'stream',
+    options => '{"on_change": "gate", "while_rebuilding": "serve_previous"}');
+SELECT read_until('read_replaced', 'ready');
+CREATE OR REPLACE FUNCTION read_replaced(state jsonb, event jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE RETURN '{"by": 2}'::jsonb;
+DO $$
+BEGIN
+    FOR look IN 1 .. 1200 LOOP
+        EXIT WHEN (SELECT s.generation = 2 AND s.status = 'gated' FROM readmodel.status() s WHERE s.name = 'read_replaced');
+        PERFORM pg_sleep(0.025);
+    END LOOP;
+END $$;
+SELECT status, generation, state FROM readmodel.read_state('read_replaced', 'a');
+SELECT readmodel.get('read_replaced', 'a'), readmodel.ready('{read_replaced}');
+SELECT name, status, generation, served, served_generation FROM readmodel.readiness_report('{read_replaced}');
+-- As itself it is not followed any more.
+SELECT r.generation, r.status, r.reason, r.state FROM readmodel.generations('read_replaced') g,
+    LATERAL readmodel.read_state('read_replaced', 'a', g.definition_hash) r WHERE g.generation = 1;
+SELECT readmodel.approve('read_replaced');
+SELECT read_until('read_replaced', 'ready');
+SELECT status, generation, state FROM readmodel.read_state('read_replaced', 'a');
+SELECT readmodel.drop_query('read_replaced');
+
 -- Paused: unavailable, or as it stands.
 SELECT readmodel.pause('read_bigint'), readmodel.pause('read text');
 SELECT status, reason, state FROM readmodel.read_state('read_bigint', '0');

@@ -243,10 +243,11 @@ std::string_view answered_as(const Readable &readable)
     return readable.stale ? "stale" : name_of(readable.standing.status);
 }
 
-// It stands still since an operator paused it, but what it has is whole: it was taken over once.
+// It stands still, since an operator paused it or its updater was replaced, but what it has is whole: it was taken over once.
 static bool is_held_still(const catalog::GenerationRow &generation, const Standing &standing)
 {
-    return standing.status == Status::paused && generation.phase == Phase::live;
+    return generation.phase == Phase::live &&
+           (standing.status == Status::paused || (standing.failure && standing.failure->reason == "definition_changed"));
 }
 
 std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::QueryRow &query,
