@@ -246,8 +246,8 @@ std::string_view answered_as(const Readable &readable)
 // It stands still, since an operator paused it or its updater was replaced, but what it has is whole: it was taken over once.
 static bool is_held_still(const catalog::GenerationRow &generation, const Standing &standing)
 {
-    return generation.phase == Phase::live &&
-           (standing.status == Status::paused || (standing.failure && standing.failure->reason == "definition_changed"));
+    return generation.phase == Phase::live && (standing.status == Status::paused ||
+                                               (standing.failure && standing.failure->reason == "definition_changed"));
 }
 
 std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::QueryRow &query,
