@@ -43,7 +43,7 @@ my @names = map { sprintf '%03d', $_ } 1 .. 30;
 my $cut = join ' ', @names[0 .. 18], join(',', @names[19 .. 24]), @names[25 .. 29];
 is(pages(100), $cut, 'a page has as many as fit, and at least one');
 is(pages(3), join(' ', @names[0 .. 18], '020,021,022', '023,024,025', @names[25 .. 29]), 'or as many as are asked for');
-my ($peak) = slurp_file("/proc/$service->{pid}/status") =~ /^VmHWM:\s+(\d+) kB/m;
+my ($peak) = slurp_file('/proc/' . $service->pid . '/status') =~ /^VmHWM:\s+(\d+) kB/m;
 cmp_ok($peak, '<', 65536, 'the service took no more memory than a few pages (kB)');
 is($service->stop, 0, 'it stops');
 $node->stop;
