@@ -258,7 +258,9 @@ void Connection::process()
         return; // an answer was given within the loop below
     processing = true;
     const auto self = shared_from_this();
-    while (phase != Phase::closed && !current && !streaming && !last_words && unsent() < unsent_limit && next_request())
+    // Nor while the client takes nothing: it would be in the middle of a request for as long as it likes.
+    while (phase != Phase::closed && !current && !streaming && !last_words && !awaiting_output &&
+           unsent() < unsent_limit && next_request())
         dispatch();
     processing = false;
     if (phase == Phase::closed || streaming)
@@ -470,7 +472,8 @@ void Connection::all_sent()
 void Connection::fall_idle()
 {
     const bool silent = between_requests();
-    if (silent && server.draining())
+    // The rest of a request is awaited from nobody who has hung up: his end would arrive again and again.
+    if (peer_finished || (silent && server.draining()))
         return close();
     if (silent)
         work.reset();
@@ -496,11 +499,10 @@ void Connection::end_gracefully()
 
 void Connection::hung_up()
 {
-    if (streaming)
-        return close();
-    // Half a connection is enough to read the answer to a request that will not take long.
-    if (const auto told = std::exchange(hangup, nullptr))
-        told();
+    // Half a connection is enough to read the answer to a request that will not take long. One that may take long is
+    // given up, without an answer that would be counted.
+    if (streaming || hangup)
+        close();
 }
 
 } // namespace http

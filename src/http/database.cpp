@@ -1,6 +1,7 @@
 #include "http/database.hpp"
 
 #include <algorithm>
+#include <array>
 #include <random>
 
 #include "http/connector.hpp"
@@ -92,6 +93,9 @@ void Database::connect_next()
 void Database::connected_one(PGconn *connection, bool usable, const std::string &message, bool refused)
 {
     connecting = false;
+    if (usable || !refused || ever_connected)
+        if (const auto told = std::exchange(attempted, nullptr))
+            told();
     if (usable)
     {
         tell_losses();
@@ -129,7 +133,7 @@ void Database::read(const Statement &statement, Parameters parameters, ReadCallb
     give(Read{&statement, std::move(parameters), std::move(callback), Clock::now()});
 }
 
-void Database::give(Read read)
+void Database::give(Read read, bool again)
 {
     if (open.empty())
         return read.callback(failure(ReadResult::Kind::unavailable));
@@ -139,7 +143,8 @@ void Database::give(Read read)
         counters.statements_refused++;
         return read.callback(failure(ReadResult::Kind::overloaded));
     }
-    mine.push_back(std::move(read));
+    // watch() looks at the oldest ones only.
+    mine.insert(again ? mine.begin() : mine.end(), std::move(read));
     counters.statements_waiting = waiting();
     serve_soon();
 }
@@ -166,10 +171,19 @@ void Database::serve_soon()
 // serve the reads of states, those of one query all but one of them, so that a query that is locked leaves one to the others.
 void Database::serve()
 {
+    // Unless it still reads states, since it was the only one once, and another is free.
+    if (!status_queue.empty() && open.size() > 1 && open.front()->reads_states())
+        if (const auto idle = std::find_if(open.begin(), open.end(), [](const auto &one) { return one->idle(); });
+            idle != open.end())
+            std::iter_swap(open.begin(), idle);
     const std::vector connections(open);
     if (connections.size() == 1)
     {
-        for (std::deque<Read> *from : {&status_queue, &queue})
+        // By turns: whoever asks for the status again at once would keep it.
+        std::array<std::deque<Read> *, 2> queues = {&status_queue, &queue};
+        if (connections.front()->idle() && (states_turn = !states_turn))
+            std::swap(queues[0], queues[1]);
+        for (std::deque<Read> *from : queues)
             send_share(*connections.front(), *from, 1, 0);
     }
     else if (!connections.empty())
@@ -207,10 +221,11 @@ void Database::send_share(PooledConnection &connection, std::deque<Read> &from, 
 
 bool Database::has_enough(const Read &read, const PooledConnection &connection, size_t most) const
 {
+    // What reads the states of all queries takes no connection that is kept for one of them.
     const std::string *const query = read.query();
-    return query && static_cast<size_t>(std::count_if(
-                        open.begin(), open.end(),
-                        [&](const auto &one) { return one.get() != &connection && one->reads_of(*query); })) >= most;
+    const auto is_such = [&](const auto &one)
+    { return one.get() != &connection && (query ? one->reads_of(*query) : one->reads_states()); };
+    return static_cast<size_t>(std::count_if(open.begin(), open.end(), is_such)) >= most;
 }
 
 std::deque<Read> &Database::queue_of(const Read &read)
@@ -231,7 +246,7 @@ void Database::broken(PooledConnection &connection, std::deque<Read> under_way, 
     {
         // All of them only read, so doing it again changes nothing.
         if (!reason && !open.empty() && read.tries < 2)
-            give(std::move(read));
+            give(std::move(read), true);
         else
             lost.push_back(std::move(read));
     }

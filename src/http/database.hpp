@@ -84,6 +84,8 @@ public:
     ~Database();
 
     void start();
+    // Called when the first attempt to connect has ended otherwise than with a role that may not be used.
+    std::function<void()> attempted;
 
     // The statement is one of statements::all. The callback is called once, perhaps before this returns.
     void read(const Statement &statement, Parameters parameters, ReadCallback callback);
@@ -99,7 +101,7 @@ public:
 private:
     void connect_next();
     void connected_one(PGconn *connection, bool usable, const std::string &message, bool refused);
-    void give(Read read);
+    void give(Read read, bool again = false);
     void serve_soon();
     void serve();
     void send_share(PooledConnection &connection, std::deque<Read> &from, size_t idle, size_t others);
@@ -119,7 +121,7 @@ private:
     std::deque<Read> status_queue, queue; // of statements that touch the catalog alone, and of the others
     boost::asio::steady_timer retry, watcher;
     std::chrono::milliseconds backoff;
-    bool connecting = false, ever_connected = false, serving_soon = false, looking_at_role = false;
+    bool connecting = false, ever_connected = false, serving_soon = false, looking_at_role = false, states_turn = false;
     Clock::time_point role_seen;
     std::string last_complaint;
     // Connections that were lost and that the log has not told of. A server that ends takes all of them along.

@@ -38,10 +38,9 @@ int main(int count, char **arguments)
     int status = 1;
     try
     {
-        http::Service service(std::move(options));
-        status = service.run();
-        // What is still under way has nobody to go to: its destructors would only try to answer, and an attempt to connect
-        // would be waited for.
+        // Never destroyed. What is still under way has nobody to go to: its destructors would only try to answer, and an attempt
+        // to connect would be waited for.
+        status = (new http::Service(std::move(options)))->run();
         std::_Exit(status);
     }
     catch (const std::exception &error)

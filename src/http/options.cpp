@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <climits>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -293,6 +294,8 @@ void take(const po::variables_map &given, Options &options)
         return value;
     };
     options.statement_timeout = time("statement-timeout");
+    if (options.statement_timeout.count() > INT_MAX)
+        throw BadOption("\"statement-timeout\" has to be less than 25 days", "statement-timeout");
     options.queue_timeout = time("queue-timeout");
     options.connect_timeout = time("connect-timeout");
     options.header_timeout = time("header-timeout");

@@ -88,6 +88,12 @@ void PageFeed::left(const PagePtr &page)
 {
     page->gone = true;
     pages.remove(page);
+    if (pages.empty())
+    {
+        // What nobody sees is not followed, so it says nothing to who comes later.
+        current.clear();
+        down_since_ms.reset();
+    }
     if (page->stream)
         page->stream->end();
 }
@@ -118,7 +124,6 @@ void PageFeed::read_sample()
     reading = true;
     sampled = Clock::now();
     const auto sample = std::make_shared<Sample>();
-    sample->began = sampled;
     database.read(statements::page_queries, {},
                   [self = shared_from_this(), sample](const ReadResult &result)
                   { self->took_queries(sample, result); });
@@ -160,6 +165,8 @@ void PageFeed::finish(const std::shared_ptr<Sample> &sample)
     if (--sample->outstanding > 0)
         return;
     reading = false;
+    if (pages.empty())
+        return;
     const int64_t now = now_ms();
     has_rows = sample->fault.empty();
     current = R"("at":")" + rfc3339(now) + R"(","database":)";

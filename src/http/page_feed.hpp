@@ -41,7 +41,6 @@ private:
     // The two statements of one sample, on their way.
     struct Sample
     {
-        Clock::time_point began;
         std::string queries, sources; // JSON
         std::string fault;            // a code, perhaps a colon and more; empty: none
         int outstanding = 2;

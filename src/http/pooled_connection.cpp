@@ -31,8 +31,6 @@ void PooledConnection::start()
 void PooledConnection::send(std::deque<Read> batch)
 {
     reads = std::move(batch);
-    for (Read &read : reads)
-        read.tries++;
     send(Points::one_for_all);
 }
 
@@ -40,8 +38,9 @@ void PooledConnection::send(Points how)
 {
     turn_began = Clock::now();
     bool accepted = true;
-    for (const Read &read : reads)
+    for (Read &read : reads)
     {
+        read.tries++;
         accepted = accepted && send_one(read);
         if (how == Points::one_for_each || &read == &reads.back())
         {
@@ -161,6 +160,13 @@ bool PooledConnection::reads_of(const std::string &query) const
     const auto of_query = [&](const Read &read) { return read.query() && *read.query() == query; };
     return std::any_of(reads.begin(), reads.end(), of_query) ||
            std::any_of(passed_over.begin(), passed_over.end(), of_query);
+}
+
+bool PooledConnection::reads_states() const
+{
+    const auto of_states = [](const Read &read) { return read.statement->touches == Touches::states; };
+    return std::any_of(reads.begin(), reads.end(), of_states) ||
+           std::any_of(passed_over.begin(), passed_over.end(), of_states);
 }
 
 void PooledConnection::check(std::chrono::milliseconds limit)

@@ -65,7 +65,9 @@ public:
     // So many are being answered that another one could keep out who asks for what never waits.
     bool crowded() const
     {
-        return counters.connections_handled > options.max_connections - options.max_connections / 8;
+        const unsigned kept = std::max(1U, options.max_connections / 8);
+        return counters.connections_handled >
+               std::max(1U, options.max_connections - std::min(kept, options.max_connections));
     }
 
     boost::asio::io_context &context;

@@ -91,6 +91,8 @@ int Service::run()
     checks_host = options.token.empty() && (!options.hosts.empty() || server.endpoint().address().is_loopback());
     stop_on_signal();
     reload_on_signal();
+    // Not before it is known that the role may be used at all.
+    database.attempted = [] { sd_notify(0, "READY=1"); };
     database.start();
     greet();
     feed_watchdog();
@@ -107,7 +109,6 @@ void Service::greet() const
               {{"token", options.token.empty() ? "none" : "asked for"}});
     if (!endpoint.address().is_loopback() && options.token.empty())
         log::warning("whoever reaches this address may read every state that the role may read: no token is asked for");
-    sd_notify(0, "READY=1");
 }
 
 // As long as the io thread turns, systemd hears of it, if its unit asks for that.

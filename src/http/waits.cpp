@@ -175,9 +175,10 @@ void Waits::judge(const WaitPtr &wait, const ReadResult &result)
             return wait->late ? end(wait, too_late(wait->heard)) : join(wait);
         }
     }
-    // Of many whose position has come at the same time not all find room. They were let in, so they look again.
-    if (result.kind == ReadResult::Kind::overloaded && wait->let_in && !wait->late)
-        return join(wait);
+    // Of many whose position has come at the same time not all find room. They were let in, so they look again, or are told what
+    // was heard last.
+    if ((result.kind == ReadResult::Kind::overloaded || result.kind == ReadResult::Kind::no_turn) && wait->let_in)
+        return wait->late ? end(wait, too_late(wait->heard)) : join(wait);
     end(wait, answer_to(wait->question, result, wait->exchange->request()));
 }
 

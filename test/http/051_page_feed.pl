@@ -278,5 +278,23 @@ is($http->get($guarded->url . $_)->{status}, 200, "with a token $_ is open") for
 is($http->get($guarded->url . '/events')->{status}, 401, '.. the feed is not');
 ok(message(open_page(service => $guarded, headers => "Authorization: Bearer sesame-open\r\n")), '.. but to whoever has it');
 $guarded->stop;
-$node->stop;
+
+# --- an outage that nobody saw end ---
+
+my $other = HttpService->new($node, role => 'web');
+$other->wait_status('/queries', 200, 'another service');
+my $page = open_page(service => $other);
+ok(message_with($page, sub { $_[0]{database} }), 'a page');
+$node->stop('fast');
+my $before = message_with($page, sub { !$_[0]{database} })->{since};
+close $page->{socket};
+$other->wait_for('/metrics', sub { $_[0]{content} =~ /^readmodel_http_connections 1$/m }, 'it is left');
+$node->start;
+$other->wait_status('/queries', 200, 'nobody sees the database come back');
+$node->stop('fast');
+$page = open_page(service => $other);
+my $since = message_with($page, sub { !$_[0]{database} })->{since};
+cmp_ok($since, 'gt', $before, 'the next outage is another one');
+close $page->{socket};
+is($other->stop, 0, 'it stops');
 done_testing();

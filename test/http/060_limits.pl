@@ -1,6 +1,8 @@
 # What is too long, too slow, too much or not HTTP: each is answered as it should, and nothing of it keeps others from being answered.
 use strict;
 use warnings;
+use Errno;
+use IO::Select;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Socket;
@@ -113,6 +115,15 @@ sub closed_after
 
 closed_after('', 0.5, 'a connection without a request');
 closed_after("GET /health HTTP/1.1\r\nHo", 0.5, 'half a request');
+{
+    my $patient = HttpService->new($node, options => ['--header-timeout', '100s']);
+    my ($socket, $began) = ($patient->connection, time);
+    print {$socket} "GET /health HTTP/1.1\r\nHo";
+    $socket->flush;
+    shutdown($socket, 1);
+    is(HttpService::received($socket), '', 'half a request of a client that says that it has no more');
+    cmp_ok(time - $began, '<', 50, 'is not waited for');
+}
 like(closed_after("GET /health HTTP/1.1\r\n$host\r\n", 1.0, 'a kept connection'), qr/\{"status":"ok"\}$/, 'after its answer');
 my ($dripping, $began) = ($strict->connection, time);
 $dripping->autoflush(1);
@@ -124,6 +135,24 @@ while (time < $began + 10)
     last if IO::Select->new($dripping)->can_read(0.05);
 }
 cmp_ok(time - $began, '<', 5, 'who sends a little again and again is closed too');
+
+# Who asks on and on and takes no answer, some of which come at once and some later, is given up, whatever was under way.
+{
+    my $patient = HttpService->new($node, options => ['--write-timeout', '1s']);
+    $patient->wait_status('/ready', 200, 'a service that waits a second for its answers to be taken');
+    my $socket = $patient->connection;
+    $socket->blocking(0);
+    my $requests = "GET /health HTTP/1.1\r\n$host\r\nGET /ready HTTP/1.1\r\n$host\r\n" x 500;
+    my ($until, $written) = (time + 60, 1);
+    # No room for two seconds: nothing is read from us any more.
+    while (time < $until && IO::Select->new($socket)->can_write(2))
+    {
+        $written = syswrite($socket, $requests);
+        last if !defined $written && !$!{EAGAIN};
+    }
+    $patient->wait_for('/metrics', sub { $_[0]{content} =~ /^readmodel_http_connections 1$/m }, 'who takes no answer is closed');
+    is($patient->stop, 0, 'and it stops');
+}
 
 # More of them than there may be connections: each new one takes the place of one that has owed a request longest.
 my @open;
