@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <random>
 
 #include "http/connector.hpp"
@@ -50,6 +51,15 @@ std::optional<std::string_view> ReadResult::text(int row, int column) const
         return std::nullopt;
     return std::string_view(PQgetvalue(result.get(), row, column),
                             static_cast<size_t>(PQgetlength(result.get(), row, column)));
+}
+
+std::optional<std::int64_t> ReadResult::integer(int row, int column) const
+{
+    const std::optional<std::string_view> digits = text(row, column);
+    std::int64_t value = 0;
+    if (!digits || std::from_chars(digits->data(), digits->data() + digits->size(), value).ec != std::errc())
+        return std::nullopt;
+    return value;
 }
 
 Database::Database(boost::asio::io_context &context, const Options &options, ServiceCounters &counters,

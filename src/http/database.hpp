@@ -5,6 +5,7 @@
 //     database.read(statements::read_state, {name, id, std::nullopt}, [](const ReadResult &result) { .. });
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -51,6 +52,8 @@ struct ReadResult
     int rows() const { return only_row ? 1 : result ? PQntuples(result.get()) : 0; }
     // The text of a value; nothing for NULL.
     std::optional<std::string_view> text(int row, int column) const;
+    // Nothing for NULL, and for what is none.
+    std::optional<std::int64_t> integer(int row, int column) const;
     // As if it had only this row.
     ReadResult part(int row) const { return {kind, result, sqlstate, row}; }
 };

@@ -1,6 +1,5 @@
 #include "http/page_feed.hpp"
 
-#include <charconv>
 #include <cstdio>
 #include <ctime>
 #include <vector>
@@ -141,13 +140,7 @@ void PageFeed::took_queries(const std::shared_ptr<Sample> &sample, const ReadRes
     history.begin(now_ms());
     const int name = PQfnumber(result.result.get(), "name"), lag = PQfnumber(result.result.get(), "lag");
     for (int row = 0; row < result.rows(); row++)
-    {
-        int64_t events = 0;
-        const auto digits = result.text(row, lag);
-        if (digits)
-            std::from_chars(digits->data(), digits->data() + digits->size(), events);
-        history.add(result.text(row, name).value_or(""), digits ? std::optional(events) : std::nullopt);
-    }
+        history.add(result.text(row, name).value_or(""), result.integer(row, lag));
     finish(sample);
 }
 

@@ -1,6 +1,5 @@
 #include "http/reading.hpp"
 
-#include <charconv>
 #include <chrono>
 #include <map>
 
@@ -103,12 +102,9 @@ Answer::Answer(const ReadResult &result)
       generation(result.text(0, generation_column)),
       definition_hash(result.text(0, definition_hash_column)),
       estimated_seconds_remaining(result.text(0, estimate_column)),
-      position_text(result.text(0, position_column))
+      position_text(result.text(0, position_column)),
+      position(result.integer(0, position_column))
 {
-    std::int64_t number = 0;
-    if (position_text &&
-        std::from_chars(position_text->data(), position_text->data() + position_text->size(), number).ec == std::errc())
-        position = number;
 }
 
 void ask(Database &database, const Question &question, ReadCallback callback)

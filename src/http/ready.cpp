@@ -1,5 +1,7 @@
 // GET /ready: whether the queries may be read, all of them or those that are named.
 #include <memory>
+#include <set>
+#include <string_view>
 
 #include "http/parameters.hpp"
 #include "http/readiness.hpp"
@@ -34,6 +36,17 @@ Response rendered(const ReadResult &result, bool one_meant)
     return readiness_response(queries, one_meant);
 }
 
+// In the order in which they come first.
+std::vector<std::string> each_once(const std::vector<std::string> &names)
+{
+    std::vector<std::string> once;
+    std::set<std::string_view> seen;
+    for (const std::string &name : names)
+        if (seen.insert(name).second)
+            once.push_back(name);
+    return once;
+}
+
 // The body is made once for all who share the read.
 class Ready
 {
@@ -43,7 +56,7 @@ public:
     void answer(const ExchangePtr &exchange)
     {
         ParameterReader parameters(exchange->request().target);
-        const std::vector<std::string> names = parameters.texts("query");
+        const std::vector<std::string> names = each_once(parameters.texts("query"));
         const std::optional<std::string> hash = parameters.hash("hash");
         std::string fault = parameters.fault();
         if (fault.empty() && hash && names.empty())

@@ -1,7 +1,6 @@
 #include "http/waits.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "http/readiness.hpp"
@@ -22,14 +21,6 @@ constexpr auto pause_of_stale = std::chrono::milliseconds(100);
 std::chrono::milliseconds since(Clock::time_point from)
 {
     return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - from);
-}
-
-std::optional<std::int64_t> number(std::optional<std::string_view> text)
-{
-    std::int64_t value = 0;
-    if (!text || std::from_chars(text->data(), text->data() + text->size(), value).ec != std::errc())
-        return std::nullopt;
-    return value;
 }
 
 // The last read of a request whose time is up has this long.
@@ -269,7 +260,7 @@ void Waits::looked(const std::shared_ptr<Group> &group, const ReadResult &result
     {
         const bool known = result.kind == ReadResult::Kind::rows && result.rows() == 1;
         const std::string_view status = known ? result.text(0, report::status).value_or("") : "";
-        const auto position = known ? number(result.text(0, report::position)) : std::nullopt;
+        const auto position = known ? result.integer(0, report::position) : std::nullopt;
         const auto text = [&](int column) { return std::string(known ? result.text(0, column).value_or("") : ""); };
         const Heard heard = {text(report::status), text(report::reason), text(report::generation),
                              text(report::definition_hash), text(report::position)};

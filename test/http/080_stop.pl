@@ -2,8 +2,7 @@
 # of services that asks for it is told when the service is ready and when it stops.
 use strict;
 use warnings;
-use IO::Select;
-use IO::Socket::UNIX;
+use IO::Socket::INET;
 use JSON::PP;
 use Socket;
 use PostgreSQL::Test::Utils;
@@ -11,6 +10,7 @@ use Test::More;
 use Time::HiRes qw(time);
 use HttpService;
 use ReadModelCluster;
+use ServiceManager;
 
 my $node = new_server('stop');
 make_shop($node, 'postgres');
@@ -22,21 +22,8 @@ $node->safe_psql('postgres', q{
     SELECT readmodel.grant_reader('web');
     GRANT SELECT ON readmodel.orders TO web});
 
-my $notify = PostgreSQL::Test::Utils::tempdir_short() . '/notify';
-my $manager = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $notify) or die "notify: $!";
-
-sub told
-{
-    my ($expected) = @_;
-    my $end = time + $HttpService::limit;
-    while (time < $end)
-    {
-        next unless IO::Select->new($manager)->can_read(0.1);
-        $manager->recv(my $message, 4096);
-        return 1 if $message =~ /^\Q$expected\E$/m;
-    }
-    return 0;
-}
+my $manager = ServiceManager->new;
+sub told { my ($message) = @_; return $manager->told($message, $HttpService::limit) }
 
 sub ask
 {
@@ -46,7 +33,7 @@ sub ask
     return $socket;
 }
 
-my $service = HttpService->new($node, options => ['--log-format', 'json'], environment => {NOTIFY_SOCKET => $notify, WATCHDOG_USEC => 300000});
+my $service = HttpService->new($node, options => ['--log-format', 'json'], environment => {$manager->environment});
 ok(told('READY=1'), 'the manager is told that the service is ready');
 ok(told('WATCHDOG=1'), 'and that it is alive') for 1 .. 3;
 $service->wait_status('/ready', 200, 'it is');

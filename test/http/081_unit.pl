@@ -5,8 +5,6 @@
 # Seen to fail when: the unit sets another variable than the service reads, the service says nothing, a name is put into JSON as it is.
 use strict;
 use warnings;
-use IO::Select;
-use IO::Socket::UNIX;
 use JSON::PP;
 use Socket;
 use PostgreSQL::Test::Utils;
@@ -14,6 +12,7 @@ use Test::More;
 use Time::HiRes qw(time);
 use HttpService;
 use ReadModelCluster;
+use ServiceManager;
 use TestProcess;
 
 my $directory = PostgreSQL::Test::Utils::tempdir;
@@ -49,25 +48,12 @@ ok($shipped =~ s/^port = .*$/port = 0/m, 'and a port');
 ok($shipped =~ s/^log-format = .*$/log-format = json/m, 'and how to log');
 append_to_file($settings, $shipped);
 
-my $notify = PostgreSQL::Test::Utils::tempdir_short() . '/notify';
-my $manager = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Local => $notify) or die "notify: $!";
-
-sub told
-{
-    my ($expected) = @_;
-    my $end = time + $HttpService::limit;
-    while (time < $end)
-    {
-        next unless IO::Select->new($manager)->can_read(0.1);
-        $manager->recv(my $message, 4096);
-        return 1 if $message =~ /^\Q$expected\E$/m;
-    }
-    return 0;
-}
+my $manager = ServiceManager->new;
+sub told { my ($message) = @_; return $manager->told($message, $HttpService::limit) }
 
 # --- the service ---
 
-my $process = TestProcess->new(['/bin/sh', '-c', $command], NOTIFY_SOCKET => $notify, WATCHDOG_USEC => 300000,
+my $process = TestProcess->new(['/bin/sh', '-c', $command], $manager->environment,
     CREDENTIALS_DIRECTORY => "$directory/credentials", $variable => $value);
 my $service = bless {process => $process}, 'HttpService';
 ok(told('READY=1'), 'systemd is told that the service is ready') or diag($service->log);
