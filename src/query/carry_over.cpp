@@ -228,42 +228,52 @@ void revoke_from_others(Oid table)
         pg::Args().oid(table).text(pg::relation_name(table)), true)));
 }
 
+// What a generation is to be like, and what it was last made like; no table: nothing serves before it, or what did is gone.
+struct Preparation
+{
+    std::optional<std::string> done_for;
+    Oid from = InvalidOid;
+};
+
+std::optional<Preparation> preparation_of(const Generation &generation)
+{
+    const CatalogScope scope;
+    const pg::Rows rows =
+        pg::execute("SELECT g.prepared_for, c.oid FROM readmodel_catalog.generation g"
+                    "  JOIN readmodel_catalog.query q USING (query_id)"
+                    "  LEFT JOIN readmodel_catalog.generation s"
+                    "    ON s.query_id = q.query_id AND s.generation = q.serving AND s.generation <> g.generation"
+                    "  LEFT JOIN pg_class c ON c.oid = s.state_table"
+                    " WHERE g.generation_id = $1",
+                    pg::Args().integer(generation.id), true);
+    if (rows.empty())
+        return std::nullopt;
+    return Preparation{rows.text(0, 1), rows.oid(0, 2)};
+}
+
 } // namespace
 
 bool prepare_takeover(const Generation &generation)
 {
-    Oid from = InvalidOid;
-    std::optional<std::string> prepared_for;
-    {
-        const CatalogScope scope;
-        const pg::Rows rows =
-            pg::execute("SELECT g.prepared_for, c.oid FROM readmodel_catalog.generation g"
-                        "  JOIN readmodel_catalog.query q USING (query_id)"
-                        "  LEFT JOIN readmodel_catalog.generation s"
-                        "    ON s.query_id = q.query_id AND s.generation = q.serving AND s.generation <> g.generation"
-                        "  LEFT JOIN pg_class c ON c.oid = s.state_table"
-                        " WHERE g.generation_id = $1",
-                        pg::Args().integer(generation.id), true);
-        if (rows.empty())
-            return false;
-        prepared_for = rows.text(0, 1);
-        from = rows.oid(0, 2);
-    }
+    std::optional<Preparation> preparation = preparation_of(generation);
     // First, since it may be waited for: whoever drops the query locks all its tables.
-    if (!pg::lock_unless_gone(generation.state_table, AccessShareLock))
+    if (!preparation || !pg::lock_unless_gone(generation.state_table, AccessShareLock))
         return false; // the generation was given up
     // Who drops the old one meanwhile has nothing to be carried over.
+    Oid &from = preparation->from;
     if (OidIsValid(from) && pg::try_lock(from, AccessShareLock) != pg::LockAttempt::locked)
         from = InvalidOid;
-    if (prepared_for && !OidIsValid(from))
+    if (preparation->done_for && !OidIsValid(from))
         return false;
     const CatalogScope scope;
+    // What is carried over is not older than what is noted as carried over, so that a change in between is seen the next time.
+    const LatestSnapshot snapshot;
     const std::string now = properties_digest(from);
-    if (prepared_for == now)
+    if (preparation->done_for == now)
         return false;
     if (OidIsValid(from))
     {
-        if (prepared_for)
+        if (preparation->done_for)
             revoke_from_others(generation.state_table);
         carry_over_storage(from, generation.state_table);
         carry_over_indexes(generation, from);
@@ -274,6 +284,22 @@ bool prepare_takeover(const Generation &generation)
     pg::execute("UPDATE readmodel_catalog.generation SET prepared_for = $2 WHERE generation_id = $1",
                 pg::Args().integer(generation.id).text(now));
     return true;
+}
+
+void require_prepared(const Generation &generation)
+{
+    const LatestSnapshot snapshot;
+    const std::optional<Preparation> preparation = preparation_of(generation);
+    if (!preparation || !OidIsValid(preparation->from))
+        return;
+    // Against those who make an index or change the table at this moment, and those who are about to.
+    const pg::LockAttempt attempt = pg::try_lock(preparation->from, RowExclusiveLock);
+    if (attempt == pg::LockAttempt::gone)
+        return;
+    if (attempt == pg::LockAttempt::busy || preparation->done_for != properties_digest(preparation->from))
+        throw pg::Error(ERRCODE_LOCK_NOT_AVAILABLE, "the table of states that serves query " +
+                                                        pg::shown(generation.query_name) + " is being changed")
+            .detail("What it is given is given to the new one first. The takeover is tried again.");
 }
 
 } // namespace query

@@ -12,6 +12,11 @@ namespace query
 // the states may be many. Needs a transaction, as a superuser; an index's expressions run as the owner of the table.
 bool prepare_takeover(const Generation &generation);
 
+// Throws 55P03 (the caller prepares and tries again) unless the serving one is as it was when everything was carried over, and nobody is
+// changing it or building an index on it; until the end of the transaction nobody can. A GRANT or a comment, which lock nothing, may
+// still come at the same moment, and is then one that came after the takeover. For take_over(), as late as it can.
+void require_prepared(const Generation &generation);
+
 // Privileges, comments on the relation and its columns of one relation for another with the same columns. `kind`: TABLE or VIEW;
 // `to`: quoted. Run as a superuser, GRANT acts as the owner.
 void carry_over_privileges(Oid from, const std::string &kind, const std::string &to);

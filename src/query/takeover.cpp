@@ -1,6 +1,7 @@
 #include "query/takeover.hpp"
 
 #include "pg/locks.hpp"
+#include "query/carry_over.hpp"
 #include "query/catalog.hpp"
 #include "query/view.hpp"
 #include "settings.hpp"
@@ -67,6 +68,7 @@ void take_over(const Generation &generation, int patience_ms)
                     pg::Args().integer(generation.id));
         if (rows.boolean(0, 1) && !rows.boolean(0, 2))
         {
+            require_prepared(generation);
             pg::execute("UPDATE readmodel_catalog.query SET serving = newest WHERE query_id = $1",
                         pg::Args().integer(generation.query_id));
             shown = ShownGeneration{generation.query_id, generation.query_name, rows.oid(0, 3),

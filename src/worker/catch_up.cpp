@@ -289,12 +289,15 @@ void CatchUp::raise_failures()
                       (member->failed ? advice_after(*member) : std::string("Call it again.")));
 }
 
-// A reader of the view, or a worker that is at the same takeover, makes it fail.
+// A reader of the view, a worker that is at the same takeover, or a change of the older states' table since the preparation makes it
+// fail.
 void CatchUp::take_over(const Member &member)
 {
     const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), settings::lock_timeout);
     for (int tries = 0;; tries++)
     {
+        query::prepare_takeover(member.generation);
+        FAULT_POINT(before_takeover);
         const std::optional<pg::PgError> error =
             pg::attempt(false,
                         [&]
@@ -316,13 +319,11 @@ void CatchUp::take_over()
     {
         if (!query::awaits_takeover(member->generation))
             continue;
-        FAULT_POINT(before_takeover);
         as_engine(
             [&]
             {
                 refuse_if_paused();
                 pg::set_local("lock_timeout", std::to_string(settings::lock_timeout).c_str());
-                query::prepare_takeover(member->generation);
                 take_over(*member);
             });
         announce_definitions();
