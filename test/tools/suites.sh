@@ -241,6 +241,14 @@ present()
     esac >/dev/null
 }
 
+# What a runner said of what failed, once more in a few lines: what is above may be long, and cut off.
+failures_of()
+{
+    echo "--- $1:"
+    { grep -aE "^ *#? *Failed test|\(Wstat|FAILED|^not ok|ERROR: |SUMMARY: |error:|left behind" "$TA_DIR/$1.out" ||
+        tail -n 12 "$TA_DIR/$1.out"; } | head -n 12 | cut -c 1-160
+}
+
 run_suites()
 {
     local suite started='' failed=() ran=()
@@ -255,9 +263,12 @@ run_suites()
             started=yes
         fi
         ran+=("$suite")
-        "run_$suite" || failed+=("$suite")
+        "run_$suite" 2>&1 | tee -i "$TA_DIR/$suite.out" || failed+=("$suite")
     done
     if [ ${#failed[@]} -gt 0 ]; then
+        for suite in "${failed[@]}"; do
+            failures_of "$suite"
+        done
         echo "FAILED: ${failed[*]}"
         return 1
     fi
