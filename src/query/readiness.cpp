@@ -319,17 +319,53 @@ pg::Error not_readable(const catalog::QueryRow &query, const Readable &readable)
     return error;
 }
 
+namespace
+{
+
+// Without waiting; what could be locked is added to the list. False: not all of them. Raises.
+bool try_lock_all(List *relations, List **locked)
+{
+    for (int i = 0; i < list_length(relations); i++)
+    {
+        const Oid relation = list_nth_oid(relations, i);
+        if (!ConditionalLockRelationOid(relation, AccessShareLock))
+            return false;
+        *locked = lappend_oid(*locked, relation);
+    }
+    return true;
+}
+
+// A table and its indexes, which REINDEX locks by themselves. `toast`: the table that it has for long values, or none. Raises.
+bool try_lock_table(Oid table, Oid *toast, List **locked)
+{
+    if (!try_lock_all(list_make1_oid(table), locked))
+        return false;
+    const Relation relation = try_relation_open(table, NoLock);
+    if (!relation)
+        return false;
+    *toast = relation->rd_rel->reltoastrelid;
+    List *const indexes = RelationGetIndexList(relation);
+    relation_close(relation, NoLock);
+    return try_lock_all(indexes, locked);
+}
+
+} // namespace
+
 std::optional<int64> bytes_of_states(Oid state_table)
 {
     const int64 bytes = pg::call(
         [&]() -> int64
         {
-            if (!ConditionalLockRelationOid(state_table, AccessShareLock))
-                return -1;
             int64 size = -1;
-            if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(state_table)))
+            Oid toast = InvalidOid;
+            Oid none = InvalidOid;
+            List *locked = NIL;
+            // All that pg_total_relation_size() opens, and would wait for.
+            if (try_lock_table(state_table, &toast, &locked) &&
+                (!OidIsValid(toast) || try_lock_table(toast, &none, &locked)))
                 size = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(state_table)));
-            UnlockRelationOid(state_table, AccessShareLock);
+            for (int i = 0; i < list_length(locked); i++)
+                UnlockRelationOid(list_nth_oid(locked, i), AccessShareLock);
             return size;
         });
     return bytes < 0 ? std::nullopt : std::optional<int64>(bytes);

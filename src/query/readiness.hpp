@@ -79,8 +79,8 @@ std::optional<Readable> stale_answer(const ServerFacts &server, const catalog::Q
 // RM001 .. RM004 for a query that may not be read, with the reason and what to do.
 pg::Error not_readable(const catalog::QueryRow &query, const Readable &readable);
 
-// The size of a table of states with its indexes and TOAST; nothing while somebody holds it exclusively, or if it is gone: a
-// status does not wait.
+// The size of a table of states with its indexes and TOAST; nothing while somebody holds one of them exclusively, or if it
+// is gone: a status does not wait.
 std::optional<int64> bytes_of_states(Oid state_table);
 
 } // namespace query
