@@ -156,6 +156,7 @@ void Connection::close()
     current = nullptr;
     streaming.reset();
     work.reset();
+    count_unsent();
     server.gone();
     if (const auto told = std::exchange(hangup, nullptr))
         told();
@@ -422,8 +423,10 @@ std::shared_ptr<Stream> Connection::begin_stream(OneExchange &exchange, const Re
 
 void Connection::flush()
 {
-    if (awaiting_output || phase == Phase::closed)
+    if (phase == Phase::closed)
         return;
+    if (awaiting_output)
+        return count_unsent();
     while (unsent() > 0)
     {
         error_code error;
@@ -432,6 +435,7 @@ void Connection::flush()
         {
             awaiting_output = true;
             server.enter(*this, Phase::writing);
+            count_unsent();
             socket.async_wait(boost::asio::socket_base::wait_write,
                               [self = shared_from_this()](const error_code &failed)
                               {
@@ -449,12 +453,25 @@ void Connection::flush()
     all_sent();
 }
 
+// What is kept: sent bytes too, as long as others behind them are not.
+void Connection::count_unsent()
+{
+    const size_t now = work ? work->out.size() : 0;
+    if (now == counted_unsent)
+        return;
+    server.unsent(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(counted_unsent));
+    counted_unsent = now;
+}
+
 void Connection::all_sent()
 {
     if (!work)
         return;
     work->out.clear();
+    if (work->out.capacity() > unsent_limit)
+        work->out.shrink_to_fit(); // the next request may have arrived already, and has a small answer
     work->sent = 0;
+    count_unsent();
     if (streaming || current)
     {
         if (phase != Phase::handling)

@@ -67,11 +67,13 @@ private:
     void drain_late();
     // Nothing of a request has arrived; the parser may have taken the first line out of what is in.
     bool between_requests() const { return !work || (work->in.empty() && !work->parser); }
+    void count_unsent();
     size_t unsent() const { return work ? work->out.size() - work->sent : 0; }
 
     Server &server;
     boost::asio::ip::tcp::socket socket;
     std::unique_ptr<Work> work;
+    size_t counted_unsent = 0;            // by the server, for us
     OneExchange *current = nullptr;       // the request that is being answered
     std::function<void()> hangup;         // who wants to know
     std::shared_ptr<OneStream> streaming; // the body that goes on

@@ -147,6 +147,11 @@ void write_service(Exposition &out, const ServiceCounters &service, const Metric
         service.connections_evicted);
     one(Metric::counter, "readmodel_http_connections_timed_out", "Connections whose client was too slow.",
         service.connections_timed_out);
+    one(Metric::gauge, "readmodel_http_unsent_bytes", "Bytes of answers that clients have not taken.",
+        service.bytes_unsent);
+    one(Metric::gauge, "readmodel_http_unsent_limit_bytes",
+        "Bytes of answers that clients may leave untaken, before those that have taken nothing for longest are closed.",
+        input.max_unsent);
     one(Metric::gauge, "readmodel_http_position_waits", "Requests that wait for a position now.",
         service.position_waits);
     one(Metric::gauge, "readmodel_http_database_connections", "Connections to the database that are open.",

@@ -43,7 +43,7 @@ struct MetricsInput
     const ServiceCounters *service = nullptr;
     std::string_view version{};
     double start_time_seconds = 0; // since 1970
-    std::uint64_t pool_size = 0, queue_size = 0, max_connections = 0;
+    std::uint64_t pool_size = 0, queue_size = 0, max_connections = 0, max_unsent = 0;
 };
 
 enum class MetricsFormat

@@ -153,7 +153,8 @@ public:
                                                     .start_time_seconds = started,
                                                     .pool_size = service.options.pool_size,
                                                     .queue_size = service.options.queue_size,
-                                                    .max_connections = service.options.max_connections},
+                                                    .max_connections = service.options.max_connections,
+                                                    .max_unsent = service.options.max_unsent},
                                                    format);
                       exchange->respond(response);
                   });

@@ -81,6 +81,9 @@ po::options_description settings()
     add("max-connections", count(16000),
         "connections of clients; beyond, the one that has been silent longest is closed; where seven eighths of them "
         "wait for an answer: 503");
+    add("max-unsent", count(256),
+        "megabytes of answers that clients have not taken; beyond, those that have taken nothing for longest are "
+        "closed");
     add("max-waits", count(10000), "requests that wait for a position; beyond: 503");
     add("statement-timeout", duration("5s"), "longest statement");
     add("queue-timeout", duration("2s"), "longest wait of a statement for its turn");
@@ -285,6 +288,7 @@ void take(const po::variables_map &given, Options &options)
     options.batch_size = within(given, "batch-size", 1, 1000);
     options.queue_size = within(given, "queue-size", 1, 1000000);
     options.max_connections = within(given, "max-connections", 1, 1000000);
+    options.max_unsent = std::uint64_t{within(given, "max-unsent", 1, 1000000)} * 1000000;
     options.max_waits = within(given, "max-waits", 0, 1000000);
     const auto time = [&](const char *name)
     {

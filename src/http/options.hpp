@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <iosfwd>
 #include <stdexcept>
 #include <string>
@@ -29,6 +30,7 @@ struct Options
     unsigned queue_size = 0; // statements that wait for their turn
     unsigned max_waits = 0;  // requests that wait for a position
     unsigned max_connections = 0;
+    std::uint64_t max_unsent = 0; // bytes of answers that clients have not taken
 
     std::chrono::milliseconds statement_timeout{}, queue_timeout{}, connect_timeout{};
     std::chrono::milliseconds header_timeout{}, idle_timeout{}, write_timeout{}, drain_timeout{};

@@ -130,6 +130,25 @@ bool Server::make_room()
     return false;
 }
 
+void Server::unsent(std::ptrdiff_t more)
+{
+    counters.bytes_unsent += static_cast<std::uint64_t>(more);
+    // Not here: whoever is closed may be in the middle of something.
+    if (counters.bytes_unsent > options.max_unsent && !std::exchange(relieving, true))
+        boost::asio::post(context, [this] { relieve(); });
+}
+
+void Server::relieve()
+{
+    relieving = false;
+    auto &writing = (*lists)[Phase::writing];
+    while (counters.bytes_unsent > options.max_unsent && !writing.empty())
+    {
+        counters.connections_evicted++;
+        writing.front().close();
+    }
+}
+
 void Server::enter(Connection &connection, Phase phase)
 {
     if (connection.phase == Phase::handling)

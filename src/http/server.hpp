@@ -62,6 +62,8 @@ public:
     void enter(Connection &connection, Phase phase);
     void opened() { counters.connections_open++; }
     void gone();
+    // So many bytes more, or less, are kept for clients that have not taken them.
+    void unsent(std::ptrdiff_t more);
     // So many are being answered that another one could keep out who asks for what never waits.
     bool crowded() const
     {
@@ -84,6 +86,7 @@ private:
     void accept();
     void accepted(boost::asio::ip::tcp::socket socket);
     bool make_room();
+    void relieve();
     void sweep();
     std::vector<std::shared_ptr<Connection>> all_open();
     void expire(Phase phase, std::chrono::milliseconds limit);
@@ -92,6 +95,7 @@ private:
     boost::asio::steady_timer sweeper, pause;
     std::unique_ptr<Lists> lists;
     std::function<void()> drained;
+    bool relieving = false;
 };
 
 } // namespace http

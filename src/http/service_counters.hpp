@@ -40,6 +40,7 @@ struct ServiceCounters
     std::uint64_t connections_handled = 0; // whose request is being answered
     std::uint64_t connections_evicted = 0; // closed to make room
     std::uint64_t connections_timed_out = 0;
+    std::uint64_t bytes_unsent = 0; // kept for clients that have not taken them yet
     std::uint64_t database_connections = 0;
     std::uint64_t database_connects = 0; // since the start
     std::uint64_t statements = 0;

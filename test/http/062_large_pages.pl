@@ -1,7 +1,9 @@
-# States that are large: a page of them ends where it would be more than fits into memory, and the link goes on from there.
+# States that are large: a page of them ends where it would be more than fits into memory, and the link goes on from there. And clients
+# that ask for such pages and take nothing of them cannot fill the memory either.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
+use Socket;
 use Test::More;
 use HttpService;
 use ReadModelCluster;
@@ -45,6 +47,38 @@ is(pages(100), $cut, 'a page has as many as fit, and at least one');
 is(pages(3), join(' ', @names[0 .. 18], '020,021,022', '023,024,025', @names[25 .. 29]), 'or as many as are asked for');
 my ($peak) = slurp_file('/proc/' . $service->pid . '/status') =~ /^VmHWM:\s+(\d+) kB/m;
 cmp_ok($peak, '<', 65536, 'the service took no more memory than a few pages (kB)');
+my $largest = '/queries/large?limit=1&after=009';
+my $length = length $service->get($largest)->{content};
+cmp_ok($length, '>', 5e6, 'one state that is larger than a page');
 is($service->stop, 0, 'it stops');
+
+# Forty who ask for 5 MB each and take nothing of it: what is kept for them has a limit, and who has waited longest goes. (The kernel
+# keeps up to 4 MB of each for itself.)
+my $narrow = HttpService->new($node, options => ['--max-unsent', 20]);
+$narrow->wait_status('/ready', 200, 'a service with room for 20 MB');
+my @open;
+for (1 .. 40)
+{
+    my $socket = IO::Socket::INET->new(Proto => 'tcp') // die "socket: $@";
+    setsockopt $socket, SOL_SOCKET, SO_RCVBUF, 4096;
+    connect $socket, pack_sockaddr_in($narrow->port, inet_aton('127.0.0.1')) or die "connect: $!";
+    syswrite $socket, "GET $largest HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    push @open, $socket;
+}
+my %figure;
+$narrow->wait_for('/metrics',
+    sub {
+        %figure = $_->{content} =~ /^readmodel_http_(\w+) (\S+)$/mg;
+        return $figure{connections_evicted_total} >= 30 && $figure{connections_handled} == 1 && $figure{unsent_bytes} <= 20e6;
+    },
+    'those are closed who have waited longest, until what is kept is within the limit');
+cmp_ok($figure{unsent_bytes}, '>', 10e6, 'the limit is made use of');
+cmp_ok($figure{unsent_limit_bytes}, '==', 20e6, 'and told');
+is(length $narrow->get($largest)->{content}, $length, 'who takes his answer has all of it');
+@open = ();
+$narrow->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_http_unsent_bytes 0$/m }, 'nothing is kept for those who are gone');
+($peak) = slurp_file('/proc/' . $narrow->pid . '/status') =~ /^VmHWM:\s+(\d+) kB/m;
+cmp_ok($peak, '<', 100_000, 'the service took little more memory than that (kB)');
+is($narrow->stop, 0, 'it stops');
 $node->stop;
 done_testing();
