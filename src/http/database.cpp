@@ -148,7 +148,7 @@ void Database::give(Read read, bool again)
     if (open.empty())
         return read.callback(failure(ReadResult::Kind::unavailable));
     std::deque<Read> &mine = queue_of(read);
-    if (mine.size() >= options.queue_size)
+    if (mine.size() >= options.queue_size || has_half(read))
     {
         counters.statements_refused++;
         return read.callback(failure(ReadResult::Kind::overloaded));
@@ -157,6 +157,16 @@ void Database::give(Read read, bool again)
     mine.insert(again ? mine.begin() : mine.end(), std::move(read));
     counters.statements_waiting = waiting();
     serve_soon();
+}
+
+// One query that is locked, or slow, leaves the other half of the queue to the others. Counts only where it matters.
+bool Database::has_half(const Read &read) const
+{
+    const std::string *const query = read.query();
+    if (!query || queue.size() < half_of_queue())
+        return false;
+    const auto same = [&](const Read &other) { return other.query() && *other.query() == *query; };
+    return static_cast<size_t>(std::count_if(queue.begin(), queue.end(), same)) >= half_of_queue();
 }
 
 void Database::has_turn()
@@ -177,12 +187,12 @@ void Database::serve_soon()
                       });
 }
 
-// The first connection serves what touches the catalog alone, so that probes are answered while others wait for a lock. The rest
-// serve the reads of states, those of one query all but one of them, so that a query that is locked leaves one to the others.
+// The first connection serves what touches the catalog alone, in brief, so that probes are answered while others wait for a lock. The
+// rest serve metrics, the page, and the reads of states, those of one query all but one of them, so that a query that is locked leaves one to the others.
 void Database::serve()
 {
-    // Unless it still reads states, since it was the only one once, and another is free.
-    if (!status_queue.empty() && open.size() > 1 && open.front()->reads_states())
+    // Unless it still does that, since it was the only one once, and another is free.
+    if (!status_queue.empty() && open.size() > 1 && open.front()->serves_others())
         if (const auto idle = std::find_if(open.begin(), open.end(), [](const auto &one) { return one->idle(); });
             idle != open.end())
             std::iter_swap(open.begin(), idle);
@@ -231,10 +241,10 @@ void Database::send_share(PooledConnection &connection, std::deque<Read> &from, 
 
 bool Database::has_enough(const Read &read, const PooledConnection &connection, size_t most) const
 {
-    // What reads the states of all queries takes no connection that is kept for one of them.
     const std::string *const query = read.query();
-    const auto is_such = [&](const auto &one)
-    { return one.get() != &connection && (query ? one->reads_of(*query) : one->reads_states()); };
+    if (!query)
+        return false;
+    const auto is_such = [&](const auto &one) { return one.get() != &connection && one->reads_of(*query); };
     return static_cast<size_t>(std::count_if(open.begin(), open.end(), is_such)) >= most;
 }
 

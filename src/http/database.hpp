@@ -93,8 +93,8 @@ public:
     // The statement is one of statements::all. The callback is called once, perhaps before this returns.
     void read(const Statement &statement, Parameters parameters, ReadCallback callback);
 
-    // More than half of the queue is taken: not the time for what can as well be asked a little later.
-    bool crowded() const { return queue.size() > options.queue_size / 2; }
+    // Half of the queue is taken: not the time for what can as well be asked a little later.
+    bool crowded() const { return queue.size() >= half_of_queue(); }
 
     // --- for connections of the pool ---
     void has_turn();
@@ -105,6 +105,8 @@ private:
     void connect_next();
     void connected_one(PGconn *connection, bool usable, const std::string &message, bool refused);
     void give(Read read, bool again = false);
+    std::size_t half_of_queue() const { return (std::size_t{options.queue_size} + 1) / 2; }
+    bool has_half(const Read &read) const;
     void serve_soon();
     void serve();
     void send_share(PooledConnection &connection, std::deque<Read> &from, size_t idle, size_t others);

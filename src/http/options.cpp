@@ -77,7 +77,8 @@ po::options_description settings()
     add("log-format", text("text", "format"), "text, or json: a document a line");
     add("pool-size", count(4), "connections to the database");
     add("batch-size", count(16), "statements that each of them sends at a time");
-    add("queue-size", count(1024), "statements that wait for their turn; beyond: 503");
+    add("queue-size", count(2048),
+        "statements that wait for their turn, half of them for the states of one query; beyond: 503");
     add("max-connections", count(16000),
         "connections of clients; beyond, the one that has been silent longest is closed; where seven eighths of them "
         "wait for an answer: 503");

@@ -162,11 +162,10 @@ bool PooledConnection::reads_of(const std::string &query) const
            std::any_of(passed_over.begin(), passed_over.end(), of_query);
 }
 
-bool PooledConnection::reads_states() const
+bool PooledConnection::serves_others() const
 {
-    const auto of_states = [](const Read &read) { return read.statement->touches == Touches::states; };
-    return std::any_of(reads.begin(), reads.end(), of_states) ||
-           std::any_of(passed_over.begin(), passed_over.end(), of_states);
+    const auto other = [](const Read &read) { return read.statement->touches != Touches::catalog; };
+    return std::any_of(reads.begin(), reads.end(), other) || std::any_of(passed_over.begin(), passed_over.end(), other);
 }
 
 void PooledConnection::check(std::chrono::milliseconds limit)

@@ -30,8 +30,8 @@ public:
     std::string error() const;
     // Whether it is at work on states of this query.
     bool reads_of(const std::string &query) const;
-    // Whether it is at work on the states of any.
-    bool reads_states() const;
+    // Whether it is at work on something that the one kept for probes is not for.
+    bool serves_others() const;
     // Gives up if the statement whose turn it is has had this long.
     void check(std::chrono::milliseconds limit);
     // Ends it. What it had under way is told that there is no connection; without a reason, which is the database's then, it is tried

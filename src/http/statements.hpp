@@ -6,11 +6,12 @@
 namespace http
 {
 
-// A read of what the catalog and shared memory tell touches no table of states, so whoever locks one cannot hold it up. One connection
-// of the pool is kept for these.
+// What the catalog and shared memory tell touches no table of states, so whoever locks one cannot hold it up. For what probes ask, which
+// is brief, one connection of the pool is kept; the rest takes one that reads states, but waits for none that is locked.
 enum class Touches
 {
-    catalog,
+    catalog, // in brief
+    status,  // the same, with all that there is to tell of every query or source
     states,
 };
 
@@ -61,8 +62,8 @@ inline constexpr Statement read_states = {
     "state::text AS state, state_position, updated_at, id FROM readmodel.read_states($1, $2, $3, $4) OFFSET 0) AS read "
     "WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)) AS page WHERE fits"};
 
-// A row for each query, one for each source, and one where the role may not see them any more, all under one snapshot. status() measures
-// the tables of states, and waits for who locks them. The columns: metrics_route.cpp.
+// A row for each query, one for each source, and one where the role may not see them any more, all under one snapshot. The
+// columns: metrics_route.cpp.
 inline constexpr Statement metrics = {
     "metrics",
     "SELECT 'query', s.name, s.status, s.definition_hash, s.generation, s.serving_generation, s.\"position\", s.lag, "
@@ -77,7 +78,8 @@ inline constexpr Statement metrics = {
     "FROM readmodel.source_status() "
     "UNION ALL "
     "SELECT 'hidden', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
-    "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE NOT " READMODEL_SEES_QUERIES};
+    "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE NOT " READMODEL_SEES_QUERIES,
+    false, Touches::status};
 
 // For the page, a row for each query, and a last one where they are hidden. The reason is the report's, which never has the text of a
 // message.
@@ -92,14 +94,17 @@ inline constexpr Statement page_queries = {
     "FROM readmodel.status() s JOIN readmodel.readiness_report() r USING (name) "
     "LEFT JOIN readmodel.query_counters() c USING (name) "
     "UNION ALL SELECT NULL, 'hidden', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
-    "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE NOT " READMODEL_SEES_QUERIES};
+    "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE NOT " READMODEL_SEES_QUERIES,
+    false, Touches::status};
 
 // .. and a row for each source.
 inline constexpr Statement page_sources = {
-    "page_sources", "SELECT name, events::text AS events, settled_position, head_position, pending_hole, "
-                    "to_json(blocked_by) AS blocked_by, "
-                    "extract(epoch FROM blocked_for)::float8 AS blocked_for, batches, lock_lookups, events_read "
-                    "FROM readmodel.source_status()"};
+    "page_sources",
+    "SELECT name, events::text AS events, settled_position, head_position, pending_hole, "
+    "to_json(blocked_by) AS blocked_by, "
+    "extract(epoch FROM blocked_for)::float8 AS blocked_for, batches, lock_lookups, events_read "
+    "FROM readmodel.source_status()",
+    false, Touches::status};
 
 // Whether the role may do anything by now: the setting is_superuser of a session says what it was when the session began.
 inline constexpr Statement role_is_superuser = {"role_is_superuser",

@@ -194,7 +194,7 @@ is($stuffed->stop, 0, 'the service stops');
 # What holds up every read of the catalog.
 my $lock = $node->background_psql('postgres', on_error_stop => 1);
 $lock->query_safe('BEGIN; LOCK TABLE readmodel_catalog.query IN ACCESS EXCLUSIVE MODE');
-my $busy = HttpService->new($node, options => ['--pool-size', 1, '--batch-size', 1, '--queue-size', 3, '--queue-timeout', '100s',
+my $busy = HttpService->new($node, options => ['--pool-size', 1, '--batch-size', 1, '--queue-size', 6, '--queue-timeout', '100s',
     '--statement-timeout', '100s']);
 $busy->wait_log(qr/connected to the database/);
 my @under_way;
@@ -203,7 +203,7 @@ for (1 .. 4)
     push @under_way, $busy->connection;
     print {$under_way[-1]} "GET /queries/orders/customer%201 HTTP/1.1\r\n${host}Connection: close\r\n\r\n";
 }
-my $full = $busy->wait_status('/queries/orders/customer%201?timeout=1&min_position=1', 503, 'one that finds the queue full');
+my $full = $busy->wait_status('/queries/orders/customer%201?timeout=1&min_position=1', 503, 'one that finds the half of the queue that its query may have full');
 HttpService::is_problem($full, 503, 'is told so');
 is($full->{headers}{'retry-after'}, 1, 'and when to come again');
 $began = time;

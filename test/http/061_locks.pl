@@ -43,8 +43,21 @@ is($service->get('/queries')->{status}, 200, 'the list of queries is answered');
 cmp_ok(time - $began, '<', 5, 'all of that soon');
 is($service->get('/queries/orders/customer%202')->{content} =~ /did not get to this request in time/ ? 1 : 0, 1,
     'who has no turn in time is told just that');
+
+# Nor can who asks for what is locked, again and again, fill the queue.
+my $small = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '100s', '--batch-size', 1, '--queue-size', 20]);
+$small->wait_status('/ready?query=other', 200, 'a service with a small queue');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 8 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
+my @crowd = map { $small->connection } 1 .. 40;
+print {$_} "GET /queries/orders/customer%201 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" for @crowd;
+$small->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_http_statements_refused_total 28$/m },
+    'of forty two have a connection each, ten wait, and the others are sent away');
+like($small->get('/metrics')->{content}, qr/^readmodel_http_statements_waiting 10$/m, 'which is half of the queue');
+is($small->get('/queries/other/customer%201')->{status}, 200, 'the other query is read all the same') for 1 .. 5;
 $lock->query_safe('COMMIT');
 $lock->quit;
+is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @crowd), 12, 'those who were let in are answered');
+is($small->stop, 0, 'the service stops');
 my @answers = map { HttpService::received($_) } @held;
 my $read = grep { m{^HTTP/1.1 200 } } @answers;
 cmp_ok($read, '>=', 2, 'those who had a turn are answered once the lock is gone');
