@@ -94,7 +94,7 @@ void Database::start()
 
 void Database::connect_next()
 {
-    if (connecting || open.size() >= options.pool_size)
+    if (connecting || resting || open.size() >= options.pool_size)
         return;
     connecting = true;
     connector->attempt();
@@ -113,7 +113,6 @@ void Database::connected_one(PGconn *connection, bool usable, const std::string 
             log::info("connected to the database", {{"database", PQdb(connection)}, {"role", PQuser(connection)}});
         ever_connected = true;
         last_complaint.clear();
-        backoff = first_backoff;
         counters.database_connects++;
         open.push_back(std::make_shared<PooledConnection>(context, *this, connection));
         counters.database_connections = open.size();
@@ -127,13 +126,22 @@ void Database::connected_one(PGconn *connection, bool usable, const std::string 
     if (message != last_complaint)
         log::error("could not connect to the database", {{"error", message}});
     last_complaint = message;
+    connect_later();
+}
+
+void Database::connect_later()
+{
+    if (std::exchange(resting, true))
+        return;
     retry.expires_after(with_jitter(backoff));
     backoff = std::min(backoff * 2, longest_backoff);
     retry.async_wait(
         [this](const boost::system::error_code &error)
         {
-            if (!error)
-                connect_next();
+            if (error)
+                return;
+            resting = false;
+            connect_next();
         });
 }
 
@@ -171,6 +179,7 @@ bool Database::has_half(const Read &read) const
 
 void Database::has_turn()
 {
+    backoff = first_backoff;
     serve_soon();
 }
 
@@ -260,7 +269,11 @@ void Database::broken(PooledConnection &connection, std::deque<Read> under_way, 
     if (losses.count++ == 0)
         losses.error = reason ? reason : connection.error();
     losses.all = losses.all || open.empty();
-    connect_next();
+    // A server that takes connections and ends them with the first thing that they are asked is not asked for new ones at once.
+    if (connection.has_served())
+        connect_next();
+    else
+        connect_later();
     std::deque<Read> lost;
     for (Read &read : under_way)
     {

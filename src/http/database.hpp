@@ -103,6 +103,7 @@ public:
 
 private:
     void connect_next();
+    void connect_later();
     void connected_one(PGconn *connection, bool usable, const std::string &message, bool refused);
     void give(Read read, bool again = false);
     std::size_t half_of_queue() const { return (std::size_t{options.queue_size} + 1) / 2; }
@@ -126,7 +127,8 @@ private:
     std::deque<Read> status_queue, queue; // of statements that touch the catalog alone, and of the others
     boost::asio::steady_timer retry, watcher;
     std::chrono::milliseconds backoff;
-    bool connecting = false, ever_connected = false, serving_soon = false, looking_at_role = false, states_turn = false;
+    bool connecting = false, resting = false, ever_connected = false, serving_soon = false, looking_at_role = false,
+         states_turn = false;
     Clock::time_point role_seen;
     std::string last_complaint;
     // Connections that were lost and that the log has not told of. A server that ends takes all of them along.
