@@ -39,7 +39,7 @@ check:
 	@test/tools/check.sh
 
 check-asan:
-	@test/tools/packages.sh build http test
+	@test/tools/packages.sh build http test http-test
 	@test/tools/check-asan.sh
 
 check-valgrind:

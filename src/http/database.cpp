@@ -20,6 +20,8 @@ constexpr auto first_backoff = std::chrono::milliseconds(50);
 constexpr auto longest_backoff = std::chrono::milliseconds(1000);
 constexpr auto watch_interval = std::chrono::milliseconds(100);
 constexpr auto role_interval = std::chrono::milliseconds(1000);
+// A server that ends, or restarts after a crash, takes its connections along one by one.
+constexpr auto loss_interval = std::chrono::milliseconds(500);
 // Beyond the server's own limit for a statement: it did not keep it, so it does not answer at all.
 constexpr auto grace = std::chrono::milliseconds(1000);
 
@@ -267,7 +269,10 @@ void Database::broken(PooledConnection &connection, std::deque<Read> under_way, 
     std::erase_if(open, [&](const auto &one) { return one.get() == &connection; });
     counters.database_connections = open.size();
     if (losses.count++ == 0)
+    {
+        losses.since = Clock::now();
         losses.error = reason ? reason : connection.error();
+    }
     losses.all = losses.all || open.empty();
     // A server that takes connections and ends them with the first thing that they are asked is not asked for new ones at once.
     if (connection.has_served())
@@ -347,10 +352,10 @@ void Database::look_at_role()
          });
 }
 
-// Those that are lost together, in one line.
+// Those that are lost together, in one line. When all are, there is nothing more to come.
 void Database::tell_losses()
 {
-    if (losses.count == 0)
+    if (losses.count == 0 || (!open.empty() && Clock::now() - losses.since < loss_interval))
         return;
     log::write(losses.all ? log::Level::error : log::Level::warning,
                losses.all ? "lost all connections to the database" : "lost connections to the database",

@@ -135,6 +135,7 @@ private:
     struct
     {
         size_t count = 0;
+        Clock::time_point since;
         bool all = false;
         std::string error; // of the first
     } losses;

@@ -4,6 +4,9 @@
 #include <iostream>
 #include <vector>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 #include <unistd.h>
 
 #include "http/log.hpp"
@@ -39,8 +42,12 @@ int main(int count, char **arguments)
     try
     {
         // Never destroyed. What is still under way has nobody to go to: its destructors would only try to answer, and an attempt
-        // to connect would be waited for.
-        status = (new http::Service(std::move(options)))->run();
+        // to connect would be waited for. What hangs on the service is no leak, so it can be found till the end.
+        static http::Service *const service = new http::Service(std::move(options));
+        status = service->run();
+#ifdef __SANITIZE_ADDRESS__
+        __lsan_do_leak_check(); // which is not done at such an end
+#endif
         std::_Exit(status);
     }
     catch (const std::exception &error)

@@ -22,8 +22,12 @@ $node->safe_psql('postgres', q{
     SELECT readmodel.grant_reader('web');
     GRANT SELECT ON readmodel.large TO web});
 wait_until($node, 'postgres', q{readmodel.readiness('large') = 'ready'}, 'the query becomes ready');
-my $service = HttpService->new($node);
+# AddressSanitizer ("make check-asan") keeps what was freed for a while, here a little of it, and takes memory for itself.
+my $sanitizer = $ENV{ASAN_OPTIONS};
+my %environment = $sanitizer ? (ASAN_OPTIONS => "$sanitizer:quarantine_size_mb=1") : ();
+my $service = HttpService->new($node, environment => \%environment);
 $service->wait_status('/ready', 200, 'the service is ready');
+my $most = $sanitizer ? 131072 : 65536;
 
 sub pages
 {
@@ -46,7 +50,8 @@ my $cut = join ' ', @names[0 .. 18], join(',', @names[19 .. 24]), @names[25 .. 2
 is(pages(100), $cut, 'a page has as many as fit, and at least one');
 is(pages(3), join(' ', @names[0 .. 18], '020,021,022', '023,024,025', @names[25 .. 29]), 'or as many as are asked for');
 my ($peak) = slurp_file('/proc/' . $service->pid . '/status') =~ /^VmHWM:\s+(\d+) kB/m;
-cmp_ok($peak, '<', 65536, 'the service took no more memory than a few pages (kB)');
+note("the service took up to $peak kB");
+cmp_ok($peak, '<', $most, 'the service took no more memory than a few pages (kB)');
 my $largest = '/queries/large?limit=1&after=009';
 my $length = length $service->get($largest)->{content};
 cmp_ok($length, '>', 5e6, 'one state that is larger than a page');
@@ -54,7 +59,7 @@ is($service->stop, 0, 'it stops');
 
 # Forty who ask for 5 MB each and take nothing of it: what is kept for them has a limit, and who has waited longest goes. (The kernel
 # keeps up to 4 MB of each for itself.)
-my $narrow = HttpService->new($node, options => ['--max-unsent', 20]);
+my $narrow = HttpService->new($node, options => ['--max-unsent', 20], environment => \%environment);
 $narrow->wait_status('/ready', 200, 'a service with room for 20 MB');
 my @open;
 for (1 .. 40)
@@ -78,7 +83,8 @@ is(length $narrow->get($largest)->{content}, $length, 'who takes his answer has 
 @open = ();
 $narrow->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_http_unsent_bytes 0$/m }, 'nothing is kept for those who are gone');
 ($peak) = slurp_file('/proc/' . $narrow->pid . '/status') =~ /^VmHWM:\s+(\d+) kB/m;
-cmp_ok($peak, '<', 100_000, 'the service took little more memory than that (kB)');
+note("the service took up to $peak kB");
+cmp_ok($peak, '<', $sanitizer ? 200_000 : 100_000, 'the service took little more memory than that (kB)');
 is($narrow->stop, 0, 'it stops');
 $node->stop;
 done_testing();

@@ -1,7 +1,8 @@
 #!/bin/bash
-# check-asan.sh: the suites with the extension built with AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer.
+# check-asan.sh: the suites with the extension, and the HTTP service, built with AddressSanitizer, LeakSanitizer and
+# UndefinedBehaviorSanitizer.
 #
-#   TESTS="regress isolation tap"   the suites; TAP, REGRESS and ISOLATION choose tests
+#   TESTS="regress isolation tap http"   the suites; TAP, REGRESS and ISOLATION choose tests
 #
 # The server itself is not instrumented, but its malloc is the sanitizer's. What is out of its sight: chunks of palloc inside
 # one block of malloc.
@@ -22,6 +23,8 @@ export PG_TEST_TIMEOUT_DEFAULT=${PG_TEST_TIMEOUT_DEFAULT:-720}
 
 require_pg_config
 throwaway_create
+# With the PG_CONFIG of the lasting installation, since cmake remembers what it has found.
+[[ " ${TESTS:-http} " != *" http "* ]] || build_http build/sanitized -DSANITIZE=ON
 private_build asan SANITIZE=1
 "${CC:-gcc}" -shared -fPIC -Wl,-z,initfirst -o "$TA_DIR/asan-first.so" "$here/asan-first.c"
 chmod 0755 "$TA_DIR/asan-first.so"
@@ -35,9 +38,15 @@ checked_server \
     "export ASAN_OPTIONS+=':detect_leaks=1:detect_stack_use_after_return=0:check_initialization_order=1'" \
     "export UBSAN_OPTIONS='log_path=$TA_DIR/reports/asan:print_stacktrace=1'"
 
+# The service has both of them inside. The one that starts last, libubsan, takes its own options for what they have in common.
+# handle_abort is for the standard library's assertions.
+export ASAN_OPTIONS="log_path=$reports/http:abort_on_error=1:handle_abort=1:disable_coredump=1:exitcode=0:detect_leaks=1"
+export ASAN_OPTIONS+=':detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1'
+export UBSAN_OPTIONS="$ASAN_OPTIONS:print_stacktrace=1"
+
 throwaway_configure "fsync = off"
 status=0
 # shellcheck disable=SC2086
-run_suites ${TESTS:-regress isolation tap} || status=1
+run_suites ${TESTS:-regress isolation tap http} || status=1
 no_reports || status=1
 exit "$status"

@@ -34,11 +34,11 @@ in_front_of()
     chmod 0755 "$program"
 }
 
-# A leak is ours if the extension is in the stack. PostgreSQL leaves many things to the end of the process.
+# A server's leak is ours if the extension is in the stack. PostgreSQL leaves many things to the end of the process.
 keep_our_leaks()
 {
     local file
-    find "$reports" -type f -size +0 -print0 | while IFS= read -r -d '' file; do
+    find "$reports" -type f -size +0 ! -name 'http.*' -print0 | while IFS= read -r -d '' file; do
         grep -q 'ERROR: LeakSanitizer' "$file" || continue
         awk -v RS= -v ORS='\n\n' '/(Direct|Indirect) leak of/ { if (/pg_readmodel\.so| src\//) print; next }
                                   !/^(=+\n)?==[0-9]+==ERROR: LeakSanitizer|^SUMMARY: .*leaked/' "$file" >"$file.ours"
