@@ -482,7 +482,9 @@ void Connection::all_sent()
         return end_gracefully();
     if (between_requests())
         return fall_idle();
-    // There may be more requests that have arrived already.
+    // There may be more requests that have arrived already. Till then nothing is being answered: who comes meanwhile, and finds no room,
+    // may take this one's place.
+    server.enter(*this, Phase::writing);
     boost::asio::post(server.context, [self = shared_from_this()] { self->process(); });
 }
 

@@ -183,8 +183,9 @@ void PooledConnection::fail(const char *reason)
         return;
     failed = true;
     const auto self = shared_from_this();
-    error_code ignored;
-    descriptor.cancel(ignored);
+    // Now, and not when the last handler lets go of us: where libpq has closed its socket already, the next client's may get its number,
+    // and would be forgotten in its place.
+    descriptor.release();
     std::move(passed_over.begin(), passed_over.end(), std::back_inserter(reads));
     database.broken(*this, std::exchange(reads, {}), reason);
 }

@@ -189,6 +189,25 @@ is($stuffed->get('/health')->{status}, 200, '/health finds room');
 is($stuffed->stop, 0, 'the service stops');
 @open = ();
 
+# Nor do those that the service has just answered and whose next request is there in part: all of them come to it at once, and then one more.
+my $eager = HttpService->new($node, options => ['--max-connections', 4]);
+for (1 .. 4)
+{
+    push @open, $eager->connection;
+    $open[-1]->autoflush(1);
+    print {$open[-1]} "GET /health HTTP/1.1\r\n$host\r\n";
+    HttpService::received($open[-1], qr/"ok"\}$/);    # it is one of the four
+}
+$eager->signal('STOP');
+print {$_} "GET /health HTTP/1.1\r\n$host\r\nGET /hea" for @open;
+my $fifth = $eager->connection;
+$fifth->autoflush(1);
+print {$fifth} "GET /health HTTP/1.1\r\n${host}Connection: close\r\n\r\n";
+$eager->signal('CONT');
+like(HttpService::received($fifth), qr{^HTTP/1.1 200 }, 'clients in the middle of their requests keep nobody out');
+is($eager->stop, 0, 'the service stops');
+@open = ();
+
 # --- too much to do ---
 
 # What holds up every read of the catalog.
