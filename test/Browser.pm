@@ -12,6 +12,7 @@ use File::Temp;
 use HTTP::Tiny;
 use JSON::PP;
 use MIME::Base64;
+use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
 use TestProcess;
 
@@ -40,7 +41,8 @@ sub new
 {
     my ($class, %options) = @_;
     my $home = File::Temp->newdir('readmodel-browser-XXXXXX', TMPDIR => 1);
-    my $self = bless {home => $home, http => HTTP::Tiny->new(timeout => 60), limit => $options{limit} // 60}, $class;
+    my $limit = $options{limit} // 60 * $PostgreSQL::Test::Utils::timeout_default / 180;
+    my $self = bless {home => $home, http => HTTP::Tiny->new(timeout => $limit), limit => $limit}, $class;
 
     # The same font on every machine: screenshots are compared by eye.
     make_path("$home/cache", "$home/profile");
