@@ -49,7 +49,12 @@ my $small = HttpService->new($node, options => ['--statement-timeout', '100s', '
 $small->wait_status('/ready?query=other', 200, 'a service with a small queue');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 8 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
 my @crowd = map { $small->connection } 1 .. 40;
-print {$_} "GET /queries/orders/customer%201 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" for @crowd;
+my $request = "GET /queries/orders/customer%201 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+print {$_} $request for @crowd[0, 1];
+# Before the others: where all come in one turn, the first two still stand in the queue.
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
+    'two hold a connection each');
+print {$_} $request for @crowd[2 .. 39];
 $small->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_http_statements_refused_total 28$/m },
     'of forty two have a connection each, ten wait, and the others are sent away');
 like($small->get('/metrics')->{content}, qr/^readmodel_http_statements_waiting 10$/m, 'which is half of the queue');
