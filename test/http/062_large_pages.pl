@@ -59,7 +59,8 @@ is($service->stop, 0, 'it stops');
 
 # Forty who ask for 5 MB each and take nothing of it: what is kept for them has a limit, and who has waited longest goes. (The kernel
 # keeps up to 4 MB of each for itself.)
-my $narrow = HttpService->new($node, options => ['--max-unsent', 20], environment => \%environment);
+my $narrow = HttpService->new($node, options => ['--max-unsent', 20, '--write-timeout', '1000s', '--queue-timeout', '100s',
+    '--statement-timeout', '100s'], environment => \%environment);
 $narrow->wait_status('/ready', 200, 'a service with room for 20 MB');
 my @open;
 for (1 .. 40)
