@@ -48,7 +48,10 @@ unavailable('it starts without a database');
 $node->start;
 available('the database comes');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE usename = 'web'}), 'with all connections');
+# It finds them all ended when it looks again: as one loss.
+$service->signal('STOP');
 $node->stop('immediate');
+$service->signal('CONT');
 unavailable('the database goes');
 ok($service->wait_log(qr/lost all connections/), 'the log tells of it');
 is(join("\n", $service->log =~ /lost [^(]*\(connections: \d+/g), 'lost all connections to the database (connections: 4', 'in one line');
