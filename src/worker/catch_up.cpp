@@ -307,6 +307,8 @@ void CatchUp::take_over(const Member &member)
                         });
         if (!error)
             return;
+        // A pause is not waited out, and is told as everywhere.
+        refuse_if_paused();
         if (error->sqlstate() != ERRCODE_LOCK_NOT_AVAILABLE || GetCurrentTimestamp() >= deadline)
             throw pg::PgError(*error);
         wait_on_latch(10);
