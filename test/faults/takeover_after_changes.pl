@@ -9,7 +9,8 @@ use Test::More;
 use ReadModelCluster;
 use ReadModelFaults;
 
-my $node = fault_server('takeover_after_changes', 'readmodel.poll_interval = 100');
+# A takeover of catch_up is tried for as long as it may wait for a lock, and it is stopped before each try.
+my $node = fault_server('takeover_after_changes', 'readmodel.poll_interval = 100', 'readmodel.lock_timeout = 60s');
 append_orders($node, 'postgres', 20);
 define_orders($node, 'postgres');
 wait_ready($node, 'postgres', 'the first generation is ready');
