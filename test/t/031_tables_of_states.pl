@@ -101,7 +101,7 @@ goes_on('without the index');
 
 
 # --- a rebuild remembers where its rows are from one flush to the next, and between two of them somebody puts others there
-# In a database of its own, where nothing was aborted before.
+# In a database of its own, where nobody else writes.
 sub in_moved { return $node->safe_psql('moved', $_[0]) }
 sub setting { $node->safe_psql('postgres', "ALTER SYSTEM SET readmodel.$_[0]"); $node->reload }
 setting($_) foreach 'batch_size = 20', 'flush_interval = 10', 'rebuild_rate_limit = 60';
@@ -109,18 +109,17 @@ $node->safe_psql('postgres', 'CREATE DATABASE moved');
 make_shop($node, 'moved');
 in_moved(q{SELECT readmodel.create_event_table('public.other');
     INSERT INTO public.other (stream_id, type, data)
-    SELECT 'customer ' || (i % 40), 'OrderPlaced', jsonb_build_object('amount', i) FROM generate_series(1, 300) i;
+    SELECT 'customer ' || (i % 40), 'OrderPlaced', jsonb_build_object('amount', i) FROM generate_series(1, 3000) i;
     SELECT readmodel.create_source('other', 'public.other')});
 in_moved(q{SELECT readmodel.define_query('moved', 'other', 'public.order_placed(jsonb, jsonb)', key => 'stream')});
 $table = in_moved(q{SELECT readmodel.state_table('moved')});
 in_moved("CREATE INDEX another_order ON $table (md5(id))");
 wait_until($node, 'moved', "(SELECT count(*) = 40 FROM $table)", 'all rows are there');
 my $was = in_moved("SELECT string_agg(id, ',' ORDER BY ctid) FROM $table");
+my $first = in_moved('SELECT pg_current_xact_id()');
 in_moved("CLUSTER $table USING another_order");
 is(in_moved(q{SELECT readmodel.readiness('moved')}), 'rebuilding', 'the rebuild is on its way');
 isnt(in_moved("SELECT string_agg(id, ',' ORDER BY ctid) FROM $table"), $was, 'the rows are in another order');
-my $aborted = q{SELECT xact_rollback FROM pg_stat_database WHERE datname = 'moved'};
-my $before = in_moved($aborted);
 setting('rebuild_rate_limit = 0');
 wait_until($node, 'moved', q{readmodel.readiness('moved') <> 'rebuilding'}, 'it ends');
 is(in_moved(q{SELECT status, error_message FROM readmodel.status() WHERE name = 'moved'}), 'ready|', 'and has not failed');
@@ -128,9 +127,11 @@ is(in_moved(q{SELECT count(*), count(*) FILTER (WHERE state IS DISTINCT FROM exp
     FULL JOIN (SELECT stream_id AS id, jsonb_build_object('orders', count(*), 'total', sum((data ->> 'amount')::bigint),
                    'positions', jsonb_agg(position ORDER BY position)) AS expected
                FROM public.other GROUP BY 1) oracle USING (id)}), '40|0', 'all states are right');
-# The primary key would have stopped a row that is written over another one, and all would have been done again.
-wait_until($node, 'moved', q{NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'pg_readmodel rebuild')}, 'the worker ends');
-is(in_moved($aborted), $before, 'nothing was aborted and done again');
+# The primary key would have stopped a row that is written over another one, and all would have been done again. A page that is only
+# read may be.
+is(in_moved(qq{SELECT count(*) FILTER (WHERE status = 'aborted'), count(*) FILTER (WHERE status = 'committed') > 2
+    FROM generate_series($first, pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) AS x, pg_xact_status(x::text::xid8) AS status}),
+    '0|t', 'nothing that was written was aborted and done again');
 
 $node->stop;
 done_testing();
