@@ -63,6 +63,9 @@ sub phases
 define($_, '{}') foreach 'orders', 'other';
 is_now($_, q{status = 'ready'}, "$_ is ready") foreach 'orders', 'other';
 my $before = now('generation, rebuild_started_at, rebuild_finished_at', 'other');
+# Slow until it was seen to rebuild often enough.
+$node->safe_psql('postgres', $_) foreach 'ALTER SYSTEM SET readmodel.rebuild_rate_limit = 100', 'SELECT pg_reload_conf()';
+wait_until($node, 'postgres', q{current_setting('readmodel.rebuild_rate_limit') = '100'}, 'rebuilds are slow');
 define('orders', '{"version": "2"}');
 my ($rebuilding, @unready, @behind) = (0);
 do
@@ -72,6 +75,10 @@ do
     $rebuilding++ if $status eq 'rebuilding';
     push @unready, $other if $other ne 'ready';
     push @behind, $lag if $lag > 200;
+    if ($rebuilding == 4)
+    {
+        $node->safe_psql('postgres', $_) foreach 'ALTER SYSTEM RESET readmodel.rebuild_rate_limit', 'SELECT pg_reload_conf()';
+    }
 } until now('status', 'orders') eq 'ready';
 cmp_ok($rebuilding, '>', 3, 'one query is rebuilt');
 is("@unready", '', 'the other one stays ready meanwhile');
