@@ -85,7 +85,7 @@ resume_orders('far behind');
 
 # In mid-rebuild.
 $node->safe_psql('postgres', q{
-    ALTER SYSTEM SET readmodel.rebuild_rate_limit = 1000;
+    ALTER SYSTEM SET readmodel.rebuild_rate_limit = 250;
     ALTER SYSTEM SET readmodel.flush_interval = '50 ms'});
 $node->reload;
 $node->safe_psql('postgres', q{SELECT readmodel.rebuild('orders')});

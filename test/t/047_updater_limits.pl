@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 use ReadModelCluster;
 
 my $node = new_server('limits', 'readmodel.batch_size = 20', 'readmodel.flush_interval = 50',
@@ -66,30 +67,43 @@ $node->safe_psql('postgres', q{
 append_orders($node, 'postgres', 100);
 wait_until($node, 'postgres', q{(SELECT bool_and(lag = 0) FROM readmodel.status())}, 'the others are done');
 
+# All in one session: what is looked at lasts three seconds.
+my $session = $node->background_psql('postgres');
+
+sub wait_in_session
+{
+    my ($condition, $what) = @_;
+    my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+    my $met;
+    while (($met = $session->query_safe("SELECT $condition")) ne 't' && time < $until)
+    {
+        usleep(20_000);
+    }
+    return is($met, 't', $what);
+}
+
 sub define_slow
 {
     my ($query) = @_;
-    $node->safe_psql('postgres', qq{
+    $session->query_safe(qq{
         SELECT readmodel.define_query('$query', 'shop', 'public.slow(jsonb, jsonb)', key => 'stream',
             options => '{"rebuild_timeout": "500 ms", "on_error": "skip"}')});
 }
 define_slow('slow');
-wait_until($node, 'postgres', q{(SELECT worker_pid IS NOT NULL AND events_applied > 0 FROM readmodel.status() WHERE name = 'slow')}, 'a slow rebuild has begun');
+wait_in_session(q{(SELECT worker_pid IS NOT NULL AND events_applied > 0 FROM readmodel.status() WHERE name = 'slow')}, 'a slow rebuild has begun');
 define_slow('waits');    # for the only slot, longer than its limit
-like($node->safe_psql('postgres', q{SELECT status || ' ' || reason FROM readmodel.status() WHERE name = 'waits'}),
+like($session->query_safe(q{SELECT status || ' ' || reason FROM readmodel.status() WHERE name = 'waits'}),
     qr/^rebuilding queued/, 'another one waits for its slot');
-wait_until($node, 'postgres', q{readmodel.ready(ARRAY['slow'])}, 'a rebuild that takes longer than its limit becomes ready');
+my $states = $session->query_safe(q{SELECT readmodel.state_table('waits')});
+wait_in_session(q{readmodel.ready(ARRAY['slow'])}, 'a rebuild that takes longer than its limit becomes ready');
 
 # .. and for a lock, longer than its limit
-wait_until($node, 'postgres', q{(SELECT events_applied > 0 FROM readmodel.status() WHERE name = 'waits')}, 'the one that waited has begun');
-my $states = $node->safe_psql('postgres', q{SELECT readmodel.state_table('waits')});
-my $session = $node->background_psql('postgres');
+wait_in_session(q{(SELECT events_applied > 0 FROM readmodel.status() WHERE name = 'waits')}, 'the one that waited has begun');
 $session->query_safe("BEGIN; LOCK TABLE $states");
 wait_until($node, 'postgres', q{(SELECT reason LIKE 'lock%' FROM readmodel.status() WHERE name = 'waits')}, 'its table is locked');
 $session->query_safe('SELECT pg_sleep(1.2)');    # what is tested is that time passes
 is($node->safe_psql('postgres', q{SELECT readmodel.readiness('waits')}), 'stalled', 'which does not make it fail');
 $session->query_safe('COMMIT');
-$session->quit;
 wait_until($node, 'postgres', q{readmodel.ready(ARRAY['waits'])}, 'it becomes ready, too');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM readmodel.dead_letters('waits')}), 0, 'and has passed over nothing');
 
@@ -105,5 +119,6 @@ is($node->safe_psql('postgres', q{SELECT reason, error_message FROM readmodel.st
 define_slow('after');
 wait_until($node, 'postgres', q{readmodel.ready(ARRAY['after', 'orders', 'skip'])}, 'others go on');
 
+$session->quit;
 $node->stop;
 done_testing();
