@@ -83,7 +83,7 @@ is($started, 0, 'no share is left');
 # With fewer workers than lanes, which the option asks for, there are no more lanes than workers, and whoever asks is told.
 $node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.max_rebuild_workers = 2});
 $node->restart;
-$node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.rebuild_rate_limit = 8000; SELECT pg_reload_conf()});
+$node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.rebuild_rate_limit = 1000; SELECT pg_reload_conf()});
 my $lanes = q{SELECT string_agg(query, '; ' ORDER BY query) FROM pg_stat_activity WHERE backend_type = 'pg_readmodel rebuild'};
 like(define('few', 'spec', 6), qr/NOTICE:  option "parallel" is 6, but query "few" is rebuilt by 2 lanes\n/, 'the definer is told');
 ok($node->poll_query_until('postgres', $lanes, 'rebuilding few from shop, lane 1 of 2; rebuilding few from shop, lane 2 of 2'),
@@ -100,8 +100,8 @@ like(define('whole', 'whole', 2), qr/NOTICE:  option "parallel" is 2, but query 
 is($node->safe_psql('postgres', $lanes . q{ AND query ~ ', lane'}), '', 'and is not');
 
 # Slow enough to be disturbed.
-$node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.rebuild_rate_limit = 8000; SELECT pg_reload_conf()});
-my $half = q{(SELECT bool_and(coalesce(position, 0) > 2000) FROM readmodel_catalog.share)};    # the status tells of the last of them
+$node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.rebuild_rate_limit = 1000; SELECT pg_reload_conf()});
+my $half = q{(SELECT bool_and(coalesce(position, 0) > 1000) FROM readmodel_catalog.share)};    # the status tells of the last of them
 my $pids = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_readmodel rebuild'};
 foreach my $kind (qw(function spec))
 {
@@ -118,14 +118,15 @@ foreach my $kind (qw(function spec))
 
     my ($one) = split(/\n/, $node->safe_psql('postgres', $pids));
     is($node->safe_psql('postgres', "SELECT pg_terminate_backend($one)"), 't', 'a lane is terminated') if $one;
+    my $stored = $node->safe_psql('postgres', 'SELECT max(position) FROM readmodel_catalog.share');
     $node->stop('immediate');
     $node->start;
-    wait_until($node, 'postgres', q{EXISTS (SELECT FROM readmodel_catalog.share WHERE position > 8000)}, 'they go on after a crash');
+    wait_until($node, 'postgres', "EXISTS (SELECT FROM readmodel_catalog.share WHERE position > $stored)", 'they go on after a crash');
     $node->restart('fast');
     $node->safe_psql('postgres', q{ALTER SYSTEM RESET readmodel.rebuild_rate_limit; SELECT pg_reload_conf()});
     ready($name);
     is(generation_of($name), $expected{$kind}, "$kind: the same after all that");
-    $node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.rebuild_rate_limit = 8000; SELECT pg_reload_conf()});
+    $node->safe_psql('postgres', q{ALTER SYSTEM SET readmodel.rebuild_rate_limit = 1000; SELECT pg_reload_conf()});
 }
 $node->safe_psql('postgres', q{ALTER SYSTEM RESET readmodel.rebuild_rate_limit; SELECT pg_reload_conf()});
 
