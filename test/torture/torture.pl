@@ -183,7 +183,8 @@ sub settle
     Torture::Server::write_settings($plan->{settings});
     $dbh->do('SELECT pg_reload_conf()');
     Torture::Writers::finish_prepared($main, 1);
-    foreach my $query (@{ $dbh->selectcol_arrayref(q{SELECT name FROM readmodel.status() WHERE status = 'paused'}) })
+    # The status of one that has failed, too, does not tell of it.
+    foreach my $query (@{ $dbh->selectcol_arrayref('SELECT name FROM readmodel_catalog.query WHERE paused_at IS NOT NULL') })
     {
         $dbh->do('SELECT readmodel.resume(?)', undef, $query);
     }
