@@ -274,8 +274,9 @@ void Database::broken(PooledConnection &connection, std::deque<Read> under_way, 
         losses.error = reason ? reason : connection.error();
     }
     losses.all = losses.all || open.empty();
-    // A server that takes connections and ends them with the first thing that they are asked is not asked for new ones at once.
-    if (connection.has_served())
+    // A server that takes connections and ends them with the first thing that they are asked is not asked for new ones at once. One
+    // that had not been asked anything says nothing of that, and others may be about to go too.
+    if (connection.has_served() || under_way.empty())
         connect_next();
     else
         connect_later();
