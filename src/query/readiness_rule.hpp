@@ -17,7 +17,7 @@
 //              +--+--+            failure row                 |
 //                 +-------------------------------------------+
 //
-// `gated` is before all of this: a generation that an operator has not approved. `paused` lies over all of it.
+// `gated` is before all of this: a generation that an operator has not approved. `paused` lies over all of it but `failed`.
 //
 // Two kinds of facts meet here. The catalog's rows are seen under the snapshot of the caller's statement, so that the status
 // belongs to the very states that the same statement reads. Shared memory is newer than that snapshot, or empty: it may only
