@@ -182,6 +182,7 @@ bool Database::has_half(const Read &read) const
 void Database::has_turn()
 {
     backoff = first_backoff;
+    useless = 0;
     serve_soon();
 }
 
@@ -274,9 +275,9 @@ void Database::broken(PooledConnection &connection, std::deque<Read> under_way, 
         losses.error = reason ? reason : connection.error();
     }
     losses.all = losses.all || open.empty();
-    // A server that takes connections and ends them with the first thing that they are asked is not asked for new ones at once. One
-    // that had not been asked anything says nothing of that, and others may be about to go too.
-    if (connection.has_served() || under_way.empty())
+    // A server that takes connections and ends them with the first thing that they are asked is not asked for new ones at once. A few
+    // may go for other reasons: an operator ends one, which was new, and may be about to end others.
+    if (connection.has_served() || under_way.empty() || ++useless <= options.pool_size)
         connect_next();
     else
         connect_later();

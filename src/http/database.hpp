@@ -127,6 +127,7 @@ private:
     std::deque<Read> status_queue, queue; // of statements that touch the catalog alone, and of the others
     boost::asio::steady_timer retry, watcher;
     std::chrono::milliseconds backoff;
+    unsigned useless = 0; // connections that were lost with the first thing that they were asked, since one was of use
     bool connecting = false, resting = false, ever_connected = false, serving_soon = false, looking_at_role = false,
          states_turn = false;
     Clock::time_point role_seen;
