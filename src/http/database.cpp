@@ -200,7 +200,8 @@ void Database::serve_soon()
 }
 
 // The first connection serves what touches the catalog alone, in brief, so that probes are answered while others wait for a lock. The
-// rest serve metrics, the page, and the reads of states, those of one query all but one of them, so that a query that is locked leaves one to the others.
+// rest serve metrics, the page, and the reads of states, those of one query all but one of them, so that a query that is locked leaves
+// one to the others.
 void Database::serve()
 {
     // Unless it still does that, since it was the only one once, and another is free.
