@@ -22,6 +22,9 @@ constexpr auto watch_interval = std::chrono::milliseconds(100);
 constexpr auto role_interval = std::chrono::milliseconds(1000);
 // A server that ends, or restarts after a crash, takes its connections along one by one.
 constexpr auto loss_interval = std::chrono::milliseconds(500);
+// A query whose states were waited for so long is looked out for, for a while.
+constexpr auto slow = std::chrono::milliseconds(100);
+constexpr auto slow_memory = std::chrono::seconds(10);
 // Beyond the server's own limit for a statement: it did not keep it, so it does not answer at all.
 constexpr auto grace = std::chrono::milliseconds(1000);
 
@@ -245,7 +248,8 @@ void Database::send_share(PooledConnection &connection, std::deque<Read> &from, 
     {
         Read read = std::move(from.front());
         from.pop_front();
-        (others > 0 && has_enough(read, connection, others) ? left : batch).push_back(std::move(read));
+        const bool later = (others > 0 && has_enough(read, connection, others)) || !goes_with(read, batch);
+        (later ? left : batch).push_back(std::move(read));
     }
     from.insert(from.begin(), std::make_move_iterator(left.begin()), std::make_move_iterator(left.end()));
     if (!batch.empty())
@@ -259,6 +263,19 @@ bool Database::has_enough(const Read &read, const PooledConnection &connection, 
         return false;
     const auto is_such = [&](const auto &one) { return one.get() != &connection && one->reads_of(*query); };
     return static_cast<size_t>(std::count_if(open.begin(), open.end(), is_such)) >= most;
+}
+
+// A read of states that somebody may have locked would hold up all that are in its batch.
+bool Database::goes_with(const Read &read, const std::deque<Read> &batch) const
+{
+    if (batch.empty())
+        return true;
+    const std::string *const query = read.query();
+    const std::string *const others = batch.front().query();
+    if (query && others && *query == *others)
+        return true;
+    const auto may_wait = [&](const std::string *one) { return one && slow_queries.contains(*one); };
+    return !may_wait(query) && !may_wait(others);
 }
 
 std::deque<Read> &Database::queue_of(const Read &read)
@@ -320,7 +337,12 @@ void Database::watch()
     }
     counters.statements_waiting = waiting();
     for (const auto &connection : std::vector(open))
+    {
+        if (const std::string *const query = connection->reads_for_longer_than(slow))
+            slow_queries[*query] = now;
         connection->check(options.statement_timeout + grace);
+    }
+    std::erase_if(slow_queries, [&](const auto &one) { return now - one.second > slow_memory; });
     look_at_role();
     tell_losses();
     watcher.expires_after(watch_interval);

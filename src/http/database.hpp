@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -112,6 +113,7 @@ private:
     void serve();
     void send_share(PooledConnection &connection, std::deque<Read> &from, size_t idle, size_t others);
     bool has_enough(const Read &read, const PooledConnection &connection, size_t most) const;
+    bool goes_with(const Read &read, const std::deque<Read> &batch) const;
     std::deque<Read> &queue_of(const Read &read);
     size_t waiting() const { return status_queue.size() + queue.size(); }
     void watch();
@@ -125,6 +127,7 @@ private:
     std::unique_ptr<Connector> connector;
     std::vector<std::shared_ptr<PooledConnection>> open;
     std::deque<Read> status_queue, queue; // of statements that touch the catalog alone, and of the others
+    std::map<std::string, Clock::time_point> slow_queries; // whose states were waited for, and when last
     boost::asio::steady_timer retry, watcher;
     std::chrono::milliseconds backoff;
     unsigned useless = 0; // connections that were lost with the first thing that they were asked, since one was of use

@@ -171,6 +171,11 @@ bool PooledConnection::serves_others() const
     return std::any_of(reads.begin(), reads.end(), other) || std::any_of(passed_over.begin(), passed_over.end(), other);
 }
 
+const std::string *PooledConnection::reads_for_longer_than(std::chrono::milliseconds limit) const
+{
+    return !reads.empty() && Clock::now() - turn_began > limit ? reads.front().query() : nullptr;
+}
+
 void PooledConnection::check(std::chrono::milliseconds limit)
 {
     if (points > 0 && Clock::now() - turn_began > limit)

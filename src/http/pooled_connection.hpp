@@ -34,6 +34,8 @@ public:
     bool reads_of(const std::string &query) const;
     // Whether it is at work on something that the one kept for probes is not for.
     bool serves_others() const;
+    // The query whose states are being read for longer than that; nothing, if none are.
+    const std::string *reads_for_longer_than(std::chrono::milliseconds limit) const;
     // Gives up if the statement whose turn it is has had this long.
     void check(std::chrono::milliseconds limit);
     // Ends it. What it had under way is told that there is no connection; without a reason, which is the database's then, it is tried

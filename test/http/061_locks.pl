@@ -24,6 +24,13 @@ my $service = HttpService->new($node, options => ['--statement-timeout', '100s',
 $service->wait_status('/ready', 200, 'the service is ready');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE usename = 'web'}), 'all connections are there');
 
+sub ask
+{
+    my ($query, @sockets) = @_;
+    print {$_} "GET /queries/$query/customer%201 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" for @sockets;
+    return;
+}
+
 my $table = $node->safe_psql('postgres', q{
     SELECT DISTINCT refobjid::regclass FROM pg_depend d JOIN pg_rewrite r ON d.objid = r.oid
     JOIN pg_class c ON c.oid = d.refobjid
@@ -31,7 +38,7 @@ my $table = $node->safe_psql('postgres', q{
 my $lock = $node->background_psql('postgres', on_error_stop => 1);
 $lock->query_safe("BEGIN; LOCK TABLE $table IN ACCESS EXCLUSIVE MODE");
 my @held = map { $service->connection } 1 .. 8;
-print {$_} "GET /queries/orders/customer%201 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" for @held;
+ask('orders', @held);
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
     'reads of the locked query hold two connections of four');
 
@@ -44,17 +51,34 @@ cmp_ok(time - $began, '<', 5, 'all of that soon');
 is($service->get('/queries/orders/customer%202')->{content} =~ /did not get to this request in time/ ? 1 : 0, 1,
     'who has no turn in time is told just that');
 
+# What comes together with reads of the locked query waits in no batch with them, once that one is known to be slow.
+my $batches = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '100s']);
+$batches->wait_status('/ready?query=other', 200, 'a service with large batches');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 8 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
+my @of_locked = map { $batches->connection } 1 .. 7;
+ask('orders', $of_locked[0]);
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 3 AND min(clock_timestamp() - query_start) > '500 ms' FROM pg_stat_activity
+    WHERE usename = 'web' AND wait_event_type = 'Lock'}), 'one read waits for longer than is usual');
+my @of_other = map { $batches->connection } 1 .. 6;
+$batches->signal('STOP');
+for my $i (0 .. 5)
+{
+    ask('orders', $of_locked[$i + 1]);
+    ask('other', $of_other[$i]);
+}
+$batches->signal('CONT');
+is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @of_other), 6, 'reads of the other query do not');
+
 # Nor can who asks for what is locked, again and again, fill the queue.
 my $small = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '100s', '--batch-size', 1, '--queue-size', 20]);
 $small->wait_status('/ready?query=other', 200, 'a service with a small queue');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 8 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 12 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
 my @crowd = map { $small->connection } 1 .. 40;
-my $request = "GET /queries/orders/customer%201 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-print {$_} $request for @crowd[0, 1];
+ask('orders', @crowd[0, 1]);
 # Before the others: where all come in one turn, the first two still stand in the queue.
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 6 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
     'two hold a connection each');
-print {$_} $request for @crowd[2 .. 39];
+ask('orders', @crowd[2 .. 39]);
 $small->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_http_statements_refused_total 28$/m },
     'of forty two have a connection each, ten wait, and the others are sent away');
 like($small->get('/metrics')->{content}, qr/^readmodel_http_statements_waiting 10$/m, 'which is half of the queue');
@@ -63,6 +87,8 @@ $lock->query_safe('COMMIT');
 $lock->quit;
 is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @crowd), 12, 'those who were let in are answered');
 is($small->stop, 0, 'the service stops');
+is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @of_locked), 7, 'as are those who came beside others');
+is($batches->stop, 0, 'the service stops');
 my @answers = map { HttpService::received($_) } @held;
 my $read = grep { m{^HTTP/1.1 200 } } @answers;
 cmp_ok($read, '>=', 2, 'those who had a turn are answered once the lock is gone');
