@@ -338,8 +338,8 @@ void Database::watch()
     counters.statements_waiting = waiting();
     for (const auto &connection : std::vector(open))
     {
-        if (const std::string *const query = connection->reads_for_longer_than(slow))
-            slow_queries[*query] = now;
+        for (const std::string &query : connection->waited_for(slow))
+            slow_queries[query] = now;
         connection->check(options.statement_timeout + grace);
     }
     std::erase_if(slow_queries, [&](const auto &one) { return now - one.second > slow_memory; });

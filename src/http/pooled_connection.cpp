@@ -171,9 +171,14 @@ bool PooledConnection::serves_others() const
     return std::any_of(reads.begin(), reads.end(), other) || std::any_of(passed_over.begin(), passed_over.end(), other);
 }
 
-const std::string *PooledConnection::reads_for_longer_than(std::chrono::milliseconds limit) const
+std::set<std::string> PooledConnection::waited_for(std::chrono::milliseconds limit) const
 {
-    return !reads.empty() && Clock::now() - turn_began > limit ? reads.front().query() : nullptr;
+    std::set<std::string> queries;
+    if (Clock::now() - turn_began > limit)
+        for (const Read &read : reads)
+            if (const std::string *const query = read.query())
+                queries.insert(*query);
+    return queries;
 }
 
 void PooledConnection::check(std::chrono::milliseconds limit)

@@ -7,6 +7,8 @@
 
 #include <deque>
 #include <memory>
+#include <set>
+#include <string>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 
@@ -34,8 +36,9 @@ public:
     bool reads_of(const std::string &query) const;
     // Whether it is at work on something that the one kept for probes is not for.
     bool serves_others() const;
-    // The query whose states are being read for longer than that; nothing, if none are.
-    const std::string *reads_for_longer_than(std::chrono::milliseconds limit) const;
+    // The queries whose states it reads, if nothing has come for longer than that. Which of them is slow cannot be told: results are kept
+    // back until the end of a batch.
+    std::set<std::string> waited_for(std::chrono::milliseconds limit) const;
     // Gives up if the statement whose turn it is has had this long.
     void check(std::chrono::milliseconds limit);
     // Ends it. What it had under way is told that there is no connection; without a reason, which is the database's then, it is tried

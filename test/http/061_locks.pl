@@ -14,12 +14,13 @@ append_orders($node, 'postgres', 50);
 define_orders($node, 'postgres');
 $node->safe_psql('postgres', q{
     CREATE FUNCTION public.other(state jsonb, event jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE RETURN '{"other": 1}'::jsonb;
-    SELECT readmodel.define_query('other', 'shop', 'public.other(jsonb, jsonb)', key => 'stream')});
-wait_until($node, 'postgres', qq{readmodel.readiness('$_') = 'ready'}, "$_ becomes ready") for 'orders', 'other';
+    SELECT readmodel.define_query('other', 'shop', 'public.other(jsonb, jsonb)', key => 'stream');
+    SELECT readmodel.define_query('third', 'shop', 'public.other(jsonb, jsonb)', key => 'stream')});
+wait_until($node, 'postgres', qq{readmodel.readiness('$_') = 'ready'}, "$_ becomes ready") for 'orders', 'other', 'third';
 $node->safe_psql('postgres', q{
     CREATE ROLE web LOGIN;
     SELECT readmodel.grant_reader('web');
-    GRANT SELECT ON readmodel.orders, readmodel.other TO web});
+    GRANT SELECT ON readmodel.orders, readmodel.other, readmodel.third TO web});
 my $service = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '1s', '--batch-size', 2]);
 $service->wait_status('/ready', 200, 'the service is ready');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE usename = 'web'}), 'all connections are there');
@@ -51,32 +52,37 @@ cmp_ok(time - $began, '<', 5, 'all of that soon');
 is($service->get('/queries/orders/customer%202')->{content} =~ /did not get to this request in time/ ? 1 : 0, 1,
     'who has no turn in time is told just that');
 
-# What comes together with reads of the locked query waits in no batch with them, once that one is known to be slow.
-my $batches = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '100s']);
+# What comes together with reads of the locked query waits in no batch with them, once something of its batch has been slow.
+my $batches = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '100s', '--pool-size', 5]);
 $batches->wait_status('/ready?query=other', 200, 'a service with large batches');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 8 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
-my @of_locked = map { $batches->connection } 1 .. 7;
-ask('orders', $of_locked[0]);
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 3 AND min(clock_timestamp() - query_start) > '500 ms' FROM pg_stat_activity
-    WHERE usename = 'web' AND wait_event_type = 'Lock'}), 'one read waits for longer than is usual');
-my @of_other = map { $batches->connection } 1 .. 6;
-$batches->signal('STOP');
-for my $i (0 .. 5)
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 9 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
+
+# All at once, so that they are shared out among the connections that are free.
+sub together
 {
-    ask('orders', $of_locked[$i + 1]);
-    ask('other', $of_other[$i]);
+    my @sockets = map { $batches->connection } @_;
+    $batches->signal('STOP');
+    ask($_[$_], $sockets[$_]) for 0 .. $#_;
+    $batches->signal('CONT');
+    return @sockets;
 }
-$batches->signal('CONT');
-is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @of_other), 6, 'reads of the other query do not');
+
+# A batch of two, in which the locked one is not the first, and one for each of the other connections.
+my @first = together(qw(other orders other other other));
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 3 AND min(clock_timestamp() - query_start) > '500 ms' FROM pg_stat_activity
+    WHERE usename = 'web' AND wait_event_type = 'Lock'}), 'one connection waits for longer than is usual');
+my @second = together(('orders', 'third', 'other') x 4);
+my @free = @second[grep { $_ % 3 } 0 .. 11];
+is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @free), 8, 'reads of others do not wait');
 
 # Nor can who asks for what is locked, again and again, fill the queue.
 my $small = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '100s', '--batch-size', 1, '--queue-size', 20]);
 $small->wait_status('/ready?query=other', 200, 'a service with a small queue');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 12 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 13 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
 my @crowd = map { $small->connection } 1 .. 40;
 ask('orders', @crowd[0, 1]);
 # Before the others: where all come in one turn, the first two still stand in the queue.
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 6 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 7 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
     'two hold a connection each');
 ask('orders', @crowd[2 .. 39]);
 $small->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_http_statements_refused_total 28$/m },
@@ -87,7 +93,8 @@ $lock->query_safe('COMMIT');
 $lock->quit;
 is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @crowd), 12, 'those who were let in are answered');
 is($small->stop, 0, 'the service stops');
-is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @of_locked), 7, 'as are those who came beside others');
+my @rest = (@first, @second[0, 3, 6, 9]);
+is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @rest), 9, 'as are those who came beside others');
 is($batches->stop, 0, 'the service stops');
 my @answers = map { HttpService::received($_) } @held;
 my $read = grep { m{^HTTP/1.1 200 } } @answers;
