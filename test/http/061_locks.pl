@@ -53,9 +53,10 @@ is($service->get('/queries/orders/customer%202')->{content} =~ /did not get to t
     'who has no turn in time is told just that');
 
 # What comes together with reads of the locked query waits in no batch with them, once something of its batch has been slow.
-my $batches = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '100s', '--pool-size', 5]);
+my $batches = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '100s', '--pool-size', 5],
+    environment => {PGAPPNAME => 'batches'});
 $batches->wait_status('/ready?query=other', 200, 'a service with large batches');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 9 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 5 FROM pg_stat_activity WHERE application_name = 'batches'}), 'all its connections are there');
 
 # All at once, so that they are shared out among the connections that are free.
 sub together
@@ -69,20 +70,21 @@ sub together
 
 # A batch of two, in which the locked one is not the first, and one for each of the other connections.
 my @first = together(qw(other orders other other other));
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 3 AND min(clock_timestamp() - query_start) > '500 ms' FROM pg_stat_activity
-    WHERE usename = 'web' AND wait_event_type = 'Lock'}), 'one connection waits for longer than is usual');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 AND min(clock_timestamp() - query_start) > '500 ms' FROM pg_stat_activity
+    WHERE application_name = 'batches' AND wait_event_type = 'Lock'}), 'one connection waits for longer than is usual');
 my @second = together(('orders', 'third', 'other') x 4);
 my @free = @second[grep { $_ % 3 } 0 .. 11];
 is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @free), 8, 'reads of others do not wait');
 
 # Nor can who asks for what is locked, again and again, fill the queue.
-my $small = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '100s', '--batch-size', 1, '--queue-size', 20]);
+my $small = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '100s', '--batch-size', 1, '--queue-size', 20],
+    environment => {PGAPPNAME => 'small'});
 $small->wait_status('/ready?query=other', 200, 'a service with a small queue');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 13 FROM pg_stat_activity WHERE usename = 'web'}), 'all its connections are there');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE application_name = 'small'}), 'all its connections are there');
 my @crowd = map { $small->connection } 1 .. 40;
 ask('orders', @crowd[0, 1]);
 # Before the others: where all come in one turn, the first two still stand in the queue.
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 7 FROM pg_stat_activity WHERE usename = 'web' AND wait_event_type = 'Lock'}),
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM pg_stat_activity WHERE application_name = 'small' AND wait_event_type = 'Lock'}),
     'two hold a connection each');
 ask('orders', @crowd[2 .. 39]);
 $small->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_http_statements_refused_total 28$/m },
