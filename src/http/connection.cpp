@@ -435,6 +435,7 @@ void Connection::flush()
         {
             awaiting_output = true;
             server.enter(*this, Phase::writing);
+            drop_sent();
             count_unsent();
             socket.async_wait(boost::asio::socket_base::wait_write,
                               [self = shared_from_this()](const error_code &failed)
@@ -453,7 +454,16 @@ void Connection::flush()
     all_sent();
 }
 
-// What is kept: sent bytes too, as long as others behind them are not.
+// Where it is much, and more than is left, so that no byte is moved often.
+void Connection::drop_sent()
+{
+    if (work->sent < unsent_limit || work->sent < unsent())
+        return;
+    work->out.erase(0, work->sent);
+    work->out.shrink_to_fit();
+    work->sent = 0;
+}
+
 void Connection::count_unsent()
 {
     const size_t now = work ? work->out.size() : 0;

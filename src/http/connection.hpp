@@ -67,6 +67,7 @@ private:
     void drain_late();
     // Nothing of a request has arrived; the parser may have taken the first line out of what is in.
     bool between_requests() const { return !work || (work->in.empty() && !work->parser); }
+    void drop_sent();
     void count_unsent();
     size_t unsent() const { return work ? work->out.size() - work->sent : 0; }
 

@@ -118,6 +118,7 @@ void Database::connected_one(PGconn *connection, bool usable, const std::string 
             log::info("connected to the database", {{"database", PQdb(connection)}, {"role", PQuser(connection)}});
         ever_connected = true;
         last_complaint.clear();
+        backoff = first_backoff;
         counters.database_connects++;
         open.push_back(std::make_shared<PooledConnection>(context, *this, connection));
         counters.database_connections = open.size();
@@ -131,15 +132,29 @@ void Database::connected_one(PGconn *connection, bool usable, const std::string 
     if (message != last_complaint)
         log::error("could not connect to the database", {{"error", message}});
     last_complaint = message;
-    connect_later();
+    rest(with_jitter(backoff));
+    backoff = std::min(backoff * 2, longest_backoff);
 }
 
-void Database::connect_later()
+// One that was lost. A server that takes connections and ends them with the first thing that they are asked is not asked for new ones
+// without end: some at once, and then as many in a second as there are to be.
+void Database::replace_one()
+{
+    const double most = 8.0 * options.pool_size;
+    const auto now = Clock::now();
+    const double seconds = std::chrono::duration<double>(now - std::exchange(replaced, now)).count();
+    replaceable = std::min(most, replaceable + seconds * options.pool_size);
+    if (replaceable < 1)
+        return rest(std::chrono::milliseconds(1000) / options.pool_size);
+    replaceable -= 1;
+    connect_next();
+}
+
+void Database::rest(std::chrono::milliseconds time)
 {
     if (std::exchange(resting, true))
         return;
-    retry.expires_after(with_jitter(backoff));
-    backoff = std::min(backoff * 2, longest_backoff);
+    retry.expires_after(time);
     retry.async_wait(
         [this](const boost::system::error_code &error)
         {
@@ -161,7 +176,9 @@ void Database::give(Read read, bool again)
     if (open.empty())
         return read.callback(failure(ReadResult::Kind::unavailable));
     std::deque<Read> &mine = queue_of(read);
-    if (mine.size() >= options.queue_size || has_half(read))
+    // One query that is locked, or slow, leaves the other half of the queue to the others.
+    if (mine.size() >= options.queue_size ||
+        (read.query() && has_share(*read.query(), (size_t{options.queue_size} + 1) / 2)))
     {
         counters.statements_refused++;
         return read.callback(failure(ReadResult::Kind::overloaded));
@@ -172,20 +189,21 @@ void Database::give(Read read, bool again)
     serve_soon();
 }
 
-// One query that is locked, or slow, leaves the other half of the queue to the others. Counts only where it matters.
-bool Database::has_half(const Read &read) const
+// Whether so many reads of its states stand in the queue. Counts only where it matters.
+bool Database::has_share(const std::string &query, size_t share) const
 {
-    const std::string *const query = read.query();
-    if (!query || queue.size() < half_of_queue())
-        return false;
-    const auto same = [&](const Read &other) { return other.query() && *other.query() == *query; };
-    return static_cast<size_t>(std::count_if(queue.begin(), queue.end(), same)) >= half_of_queue();
+    const auto same = [&](const Read &read) { return read.query() && *read.query() == query; };
+    return queue.size() >= share && static_cast<size_t>(std::count_if(queue.begin(), queue.end(), same)) >= share;
+}
+
+bool Database::crowded(const std::string &query) const
+{
+    const size_t quarter = std::max<size_t>(options.queue_size / 4, 1);
+    return queue.size() >= 3 * quarter || has_share(query, quarter);
 }
 
 void Database::has_turn()
 {
-    backoff = first_backoff;
-    useless = 0;
     serve_soon();
 }
 
@@ -293,12 +311,7 @@ void Database::broken(PooledConnection &connection, std::deque<Read> under_way, 
         losses.error = reason ? reason : connection.error();
     }
     losses.all = losses.all || open.empty();
-    // A server that takes connections and ends them with the first thing that they are asked is not asked for new ones at once. A few
-    // may go for other reasons: an operator ends one, which was new, and may be about to end others.
-    if (connection.has_served() || under_way.empty() || ++useless <= options.pool_size)
-        connect_next();
-    else
-        connect_later();
+    replace_one();
     std::deque<Read> lost;
     for (Read &read : under_way)
     {

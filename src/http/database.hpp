@@ -94,8 +94,9 @@ public:
     // The statement is one of statements::all. The callback is called once, perhaps before this returns.
     void read(const Statement &statement, Parameters parameters, ReadCallback callback);
 
-    // Half of the queue is taken: not the time for what can as well be asked a little later.
-    bool crowded() const { return queue.size() >= half_of_queue(); }
+    // So much of the queue is taken, or so much by reads of this query's states, that it is not the time for what can as well be asked a
+    // little later.
+    bool crowded(const std::string &query) const;
 
     // --- for connections of the pool ---
     void has_turn();
@@ -104,11 +105,11 @@ public:
 
 private:
     void connect_next();
-    void connect_later();
+    void replace_one();
+    void rest(std::chrono::milliseconds time);
     void connected_one(PGconn *connection, bool usable, const std::string &message, bool refused);
     void give(Read read, bool again = false);
-    std::size_t half_of_queue() const { return (std::size_t{options.queue_size} + 1) / 2; }
-    bool has_half(const Read &read) const;
+    bool has_share(const std::string &query, size_t share) const;
     void serve_soon();
     void serve();
     void send_share(PooledConnection &connection, std::deque<Read> &from, size_t idle, size_t others);
@@ -130,7 +131,8 @@ private:
     std::map<std::string, Clock::time_point> slow_queries; // whose states were waited for, and when last
     boost::asio::steady_timer retry, watcher;
     std::chrono::milliseconds backoff;
-    unsigned useless = 0; // connections that were lost with the first thing that they were asked, since one was of use
+    double replaceable = 0; // connections that may be made at once for those that are lost
+    Clock::time_point replaced;
     bool connecting = false, resting = false, ever_connected = false, serving_soon = false, looking_at_role = false,
          states_turn = false;
     Clock::time_point role_seen;

@@ -129,10 +129,7 @@ void PooledConnection::take(ResultPtr part)
             return;
         reads = std::exchange(passed_over, {});
         if (reads.empty())
-        {
-            served = true;
             return database.has_turn();
-        }
         return send(Points::one_for_each);
     }
     if (reads.empty())

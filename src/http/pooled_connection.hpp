@@ -28,8 +28,6 @@ public:
     // Only while it is idle.
     void send(std::deque<Read> batch);
     bool idle() const { return !failed && points == 0; }
-    // Whether it was of use: it has answered all of a batch.
-    bool has_served() const { return served; }
     // The last one of libpq.
     std::string error() const;
     // Whether it is at work on states of this query.
@@ -65,7 +63,7 @@ private:
     std::deque<Read> passed_over; // after one that failed
     size_t points = 0;            // of synchronisation, that the server has not come to
     Clock::time_point turn_began; // of the first one
-    bool awaiting_output = false, failed = false, served = false;
+    bool awaiting_output = false, failed = false;
 };
 
 } // namespace http

@@ -269,8 +269,8 @@ void Waits::looked(const std::shared_ptr<Group> &group, const ReadResult &result
         const bool ends = !known || ends_wait(status);
         for (const WaitPtr &wait : std::set(group->waits))
         {
-            // The rest comes with the next look: half the queue is for who does not wait.
-            if (database.crowded())
+            // The rest comes with the next look: most of the queue is for who does not wait.
+            if (database.crowded(group->query))
                 break;
             if (!stale && known)
                 wait->heard = heard;

@@ -251,6 +251,12 @@ std::optional<Preparation> preparation_of(const Generation &generation)
     return Preparation{rows.text(0, 1), rows.oid(0, 2)};
 }
 
+bool has_unfinished_index(Oid table)
+{
+    return !pg::execute("SELECT 1 FROM pg_index WHERE indrelid = $1 AND NOT indisvalid", pg::Args().oid(table), true)
+                .empty();
+}
+
 } // namespace
 
 bool prepare_takeover(const Generation &generation)
@@ -288,15 +294,24 @@ bool prepare_takeover(const Generation &generation)
 
 void require_prepared(const Generation &generation)
 {
-    const LatestSnapshot snapshot;
-    const std::optional<Preparation> preparation = preparation_of(generation);
+    const std::optional<Preparation> preparation = [&]
+    {
+        const LatestSnapshot snapshot;
+        return preparation_of(generation);
+    }();
     if (!preparation || !OidIsValid(preparation->from))
         return;
-    // Against those who make an index or change the table at this moment, and those who are about to.
-    const pg::LockAttempt attempt = pg::try_lock(preparation->from, RowExclusiveLock);
+    const Oid from = preparation->from;
+    const CatalogScope scope;
+    // Against those who make an index, or change the table, at this moment, and those who are about to.
+    pg::LockAttempt attempt = pg::try_lock(from, RowExclusiveLock);
     if (attempt == pg::LockAttempt::gone)
         return;
-    if (attempt == pg::LockAttempt::busy || preparation->done_for != properties_digest(preparation->from))
+    // With the lock: who had it before has committed what this sees.
+    const LatestSnapshot snapshot;
+    if (attempt == pg::LockAttempt::locked && has_unfinished_index(from))
+        attempt = pg::try_lock(from, ShareUpdateExclusiveLock); // which CREATE INDEX CONCURRENTLY has all the time
+    if (attempt == pg::LockAttempt::busy || preparation->done_for != properties_digest(from))
         throw pg::Error(ERRCODE_LOCK_NOT_AVAILABLE, "the table of states that serves query " +
                                                         pg::shown(generation.query_name) + " is being changed")
             .detail("What it is given is given to the new one first. The takeover is tried again.");

@@ -13,8 +13,9 @@ namespace query
 bool prepare_takeover(const Generation &generation);
 
 // Throws 55P03 (the caller prepares and tries again) unless the serving one is as it was when everything was carried over, and nobody is
-// changing it or building an index on it; until the end of the transaction nobody can. A GRANT or a comment, which lock nothing, may
-// still come at the same moment, and is then one that came after the takeover. For take_over(), as late as it can.
+// building an index on it or changing it under a lock that keeps writers out; until the end of the transaction nobody can begin to. What
+// needs no such lock (GRANT, COMMENT, storage options) may still commit at the same moment, and is then something that came after the
+// takeover. For take_over(), as late as it can.
 void require_prepared(const Generation &generation);
 
 // Privileges, comments on the relation and its columns of one relation for another with the same columns. `kind`: TABLE or VIEW;

@@ -35,7 +35,10 @@ void take_over(const Generation &generation, int patience_ms)
     std::optional<ShownGeneration> shown;
     // Before the row, as everybody locks them. A view that was made anew since the generation was loaded is only tried, below.
     if (patience_ms > 0 && generation.newest && !generation.serving && OidIsValid(generation.view))
+    {
+        require_prepared(generation); // or the view's readers would wait for nothing
         pg::lock_within(generation.view, AccessExclusiveLock, patience_ms);
+    }
     // The view is going to read them: whoever has locked them, to give them up, may be about to lock the query's row.
     if (pg::try_lock(generation.state_table, AccessShareLock) == pg::LockAttempt::busy)
         throw pg::Error(ERRCODE_LOCK_NOT_AVAILABLE,
@@ -62,13 +65,15 @@ void take_over(const Generation &generation, int patience_ms)
             throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE,
                             "query " + pg::shown(generation.query_name) + " was paused meanwhile")
                 .hint("readmodel.resume() lets it go on.");
+        const bool serves = rows.boolean(0, 1) && !rows.boolean(0, 2);
+        if (serves)
+            require_prepared(generation);
         pg::execute("UPDATE readmodel_catalog.generation SET phase = 'live', ready_at = now(), events_replayed ="
                     "       (SELECT events_applied FROM readmodel_catalog.checkpoint WHERE generation_id = $1)"
                     " WHERE generation_id = $1 AND phase = 'rebuilding'",
                     pg::Args().integer(generation.id));
-        if (rows.boolean(0, 1) && !rows.boolean(0, 2))
+        if (serves)
         {
-            require_prepared(generation);
             pg::execute("UPDATE readmodel_catalog.query SET serving = newest WHERE query_id = $1",
                         pg::Args().integer(generation.query_id));
             shown = ShownGeneration{generation.query_id, generation.query_name, rows.oid(0, 3),

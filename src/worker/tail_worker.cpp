@@ -431,7 +431,8 @@ bool TailWorker::take_over(Member &member)
     try
     {
         {
-            // What a rebuild lane hands over is prepared; what was always in the tail has few states.
+            // What a rebuild lane hands over is prepared, but for what its predecessor was given since; what was always in the tail has
+            // few states.
             pg::Transaction transaction;
             process.enter_transaction();
             {

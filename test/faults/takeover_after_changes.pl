@@ -1,7 +1,7 @@
 # Between the preparation of a takeover and the takeover itself, which may wait for the view's readers, somebody changes the older
 # generation's table: the new one is given that too before it serves. And who is about to change it is waited for.
 #
-# Guards query::require_prepared. Seen to fail without its comparison, and with a weaker lock.
+# Guards query::require_prepared. Seen to fail without its comparison, with a weaker lock, and without a look for an index that is not finished.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -86,6 +86,24 @@ foreach my $who (qw(tail catch_up))
     isnt(serving(), $newer, "$who: .. the older one serves still");
     $owner->query_safe('COMMIT');
     $owner->quit;
+    my $made = 1;
+    # Nor one that is made CONCURRENTLY, which waits for a writer. (It would wait for the session of catch_up, too.)
+    if ($who eq 'tail')
+    {
+        my $writer = $node->background_psql('postgres');
+        $writer->query_safe("BEGIN; LOCK TABLE $older IN ROW EXCLUSIVE MODE");
+        my $maker = $node->background_psql('postgres');
+        $maker->query_until(qr/begun/, "\\echo begun\nCREATE INDEX CONCURRENTLY ON $older ((state -> 'slowly'));\n");
+        wait_until($node, 'postgres', "EXISTS (SELECT FROM pg_index WHERE indrelid = '$older'::regclass AND NOT indisvalid)",
+            'an index is made concurrently');
+        release('before_takeover');
+        wait_try($who, 4, '.. and again');
+        isnt(serving(), $newer, "$who: .. the older one serves still");
+        $writer->query_safe('COMMIT');
+        $writer->quit;
+        $maker->quit;
+        $made = 2;
+    }
     disarm();
     release('before_takeover');
     $catch_up->quit if $catch_up;
@@ -93,7 +111,7 @@ foreach my $who (qw(tail catch_up))
     settings('readmodel.enabled = on') if $catch_up;
     wait_until($node, 'postgres', "serving = $newer FROM readmodel_catalog.query", "$who: then it takes over");
     wait_ready($node, 'postgres', "$who: .. and is ready");
-    is(given(state_table($newer)), $wanted =~ s/(\d)$/$1 + 1/er, "$who: .. with all that the older one was given");
+    is(given(state_table($newer)), $wanted =~ s/(\d)$/$1 + $made/er, "$who: .. with all that the older one was given");
 }
 
 $node->stop;

@@ -18,9 +18,15 @@ $node->safe_psql('postgres', q{
     SELECT readmodel.define_query('third', 'shop', 'public.other(jsonb, jsonb)', key => 'stream')});
 wait_until($node, 'postgres', qq{readmodel.readiness('$_') = 'ready'}, "$_ becomes ready") for 'orders', 'other', 'third';
 $node->safe_psql('postgres', q{
+    SELECT readmodel.create_event_table('public.apart');
+    SELECT readmodel.create_source('apart', 'public.apart');
+    INSERT INTO public.apart (stream_id, type) VALUES ('customer 1', 'x');
+    SELECT readmodel.define_query('apart', 'apart', 'public.other(jsonb, jsonb)', key => 'stream')});
+wait_until($node, 'postgres', q{readmodel.readiness('apart') = 'ready'}, 'one of another source, too');
+$node->safe_psql('postgres', q{
     CREATE ROLE web LOGIN;
     SELECT readmodel.grant_reader('web');
-    GRANT SELECT ON readmodel.orders, readmodel.other, readmodel.third TO web});
+    GRANT SELECT ON readmodel.orders, readmodel.other, readmodel.third, readmodel.apart TO web});
 my $service = HttpService->new($node, options => ['--statement-timeout', '100s', '--queue-timeout', '1s', '--batch-size', 2]);
 $service->wait_status('/ready', 200, 'the service is ready');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE usename = 'web'}), 'all connections are there');
@@ -28,7 +34,8 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activi
 sub ask
 {
     my ($query, @sockets) = @_;
-    print {$_} "GET /queries/$query/customer%201 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" for @sockets;
+    my $parameters = ref $sockets[-1] ? '' : pop @sockets;
+    print {$_} "GET /queries/$query/customer%201$parameters HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" for @sockets;
     return;
 }
 
@@ -91,6 +98,11 @@ $small->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_http_statements_
     'of forty two have a connection each, ten wait, and the others are sent away');
 like($small->get('/metrics')->{content}, qr/^readmodel_http_statements_waiting 10$/m, 'which is half of the queue');
 is($small->get('/queries/other/customer%201')->{status}, 200, 'the other query is read all the same') for 1 .. 5;
+my $waits = $small->connection;
+ask('apart', $waits, '?timeout=300000&min_position=2');
+$small->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_http_position_waits 1$/m }, 'somebody waits for a position of another one');
+$node->safe_psql('postgres', q{INSERT INTO public.apart (stream_id, type) VALUES ('customer 1', 'x')});
+like(HttpService::received($waits), qr{^HTTP/1.1 200 }, 'and is answered when it is reached');
 $lock->query_safe('COMMIT');
 $lock->quit;
 is(scalar(grep { HttpService::received($_) =~ m{^HTTP/1.1 200 } } @crowd), 12, 'those who were let in are answered');

@@ -87,5 +87,11 @@ $narrow->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_http_unsent_byt
 note("the service took up to $peak kB");
 cmp_ok($peak, '<', $sanitizer ? 200_000 : 100_000, 'the service took little more memory than that (kB)');
 is($narrow->stop, 0, 'it stops');
+
+# One alone is not closed, though what he asks for is more than that, and more than the kernel takes for him.
+my $least = HttpService->new($node, options => ['--max-unsent', 1]);
+$least->wait_status('/ready', 200, 'a service with room for 1 MB');
+is(length $least->get($largest)->{content}, $length, 'who is alone has all of a larger answer');
+is($least->stop, 0, 'it stops');
 $node->stop;
 done_testing();

@@ -35,6 +35,7 @@ my ($began, $asked, %answers) = (time, 0);
 while (time < $began + 4)
 {
     $answers{$service->get('/queries/orders/customer%201')->{status}}++;
+    $service->get('/ready');
     $asked++;
 }
 my $took = time - $began;

@@ -250,7 +250,7 @@ failures_of()
 {
     echo "--- $1:"
     { grep -aE "^ *#? *Failed test|\(Wstat|FAILED|^not ok|ERROR: |SUMMARY: |error:|left behind" "$TA_DIR/$1.out" ||
-        tail -n 12 "$TA_DIR/$1.out"; } | head -n 12 | cut -c 1-160
+        tail -n 12 "$TA_DIR/$1.out"; } | sed -n 1,12p | cut -c 1-160
 }
 
 run_suites()
