@@ -90,6 +90,8 @@ foreach my $who (qw(tail catch_up))
     # Nor one that is made CONCURRENTLY, which waits for a writer. (It would wait for the session of catch_up, too.)
     if ($who eq 'tail')
     {
+        release('before_takeover');
+        wait_try($who, 4, '.. and again, as the index is new');
         my $writer = $node->background_psql('postgres');
         $writer->query_safe("BEGIN; LOCK TABLE $older IN ROW EXCLUSIVE MODE");
         my $maker = $node->background_psql('postgres');
@@ -97,7 +99,7 @@ foreach my $who (qw(tail catch_up))
         wait_until($node, 'postgres', "EXISTS (SELECT FROM pg_index WHERE indrelid = '$older'::regclass AND NOT indisvalid)",
             'an index is made concurrently');
         release('before_takeover');
-        wait_try($who, 4, '.. and again');
+        wait_try($who, 5, '.. and again');
         isnt(serving(), $newer, "$who: .. the older one serves still");
         $writer->query_safe('COMMIT');
         $writer->quit;
