@@ -5,6 +5,7 @@
 #include "pg/transaction.hpp"
 #include "query/catalog.hpp"
 #include "query/fold.hpp"
+#include "worker/faults.hpp"
 #include "worker/worker_process.hpp"
 
 namespace query
@@ -302,6 +303,7 @@ void require_prepared(const Generation &generation)
     if (!preparation || !OidIsValid(preparation->from))
         return;
     const Oid from = preparation->from;
+    FAULT_POINT(before_table_lock);
     const CatalogScope scope;
     // Against those who make an index, or change the table, at this moment, and those who are about to.
     pg::LockAttempt attempt = pg::try_lock(from, RowExclusiveLock);

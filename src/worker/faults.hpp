@@ -30,6 +30,7 @@
     point(after_commit)           /* .. of which this process has noted nothing */                                     \
     point(before_publish)         /* it has noted it; shared memory does not say so */                                 \
     point(before_takeover)        /* nothing of the takeover was done */                                               \
+    point(before_table_lock)      /* of it: what the older table was prepared for is known, the table is not locked */ \
     point(before_takeover_commit) /* all of it was */                                                                  \
     point(after_takeover_commit)  /* .. and nobody was told */                                                         \
     point(before_hand_over)       /* a rebuild lane is done and committed; the tail does not know */

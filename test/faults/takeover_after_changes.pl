@@ -1,7 +1,7 @@
 # Between the preparation of a takeover and the takeover itself, which may wait for the view's readers, somebody changes the older
 # generation's table: the new one is given that too before it serves. And who is about to change it is waited for.
 #
-# Guards query::require_prepared. Seen to fail without its comparison, with a weaker lock, and without a look for an index that is not finished.
+# Guards query::require_prepared. Seen to fail without its comparison, with a weaker lock, with a snapshot older than the lock, and without a look for an index that is not finished.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -84,14 +84,19 @@ foreach my $who (qw(tail catch_up))
     release('before_takeover');
     wait_try($who, 3, '.. and again while an index is made');
     isnt(serving(), $newer, "$who: .. the older one serves still");
+    # It is finished just before it would have been waited for.
+    fault('before_table_lock', 'stop', $who);
+    release('before_takeover');
+    wait_stopped('before_table_lock', $who, "$who: the takeover is about to look for such an index");
     $owner->query_safe('COMMIT');
     $owner->quit;
+    release('before_table_lock');
+    wait_try($who, 4, '.. and again, as the index is new');
+    isnt(serving(), $newer, "$who: .. the older one serves still");
     my $made = 1;
     # Nor one that is made CONCURRENTLY, which waits for a writer. (It would wait for the session of catch_up, too.)
     if ($who eq 'tail')
     {
-        release('before_takeover');
-        wait_try($who, 4, '.. and again, as the index is new');
         my $writer = $node->background_psql('postgres');
         $writer->query_safe("BEGIN; LOCK TABLE $older IN ROW EXCLUSIVE MODE");
         my $maker = $node->background_psql('postgres');

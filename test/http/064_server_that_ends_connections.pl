@@ -25,7 +25,8 @@ $node->safe_psql('postgres', q{
 wait_ready($node, 'postgres', 'the query becomes ready');
 my $states = $node->safe_psql('postgres', q{SELECT readmodel.state_table('orders')});
 $node->safe_psql('postgres', "
-    CREATE FUNCTION public.ends() RETURNS boolean LANGUAGE sql SECURITY DEFINER AS 'SELECT pg_terminate_backend(pg_backend_pid())';
+    CREATE FUNCTION public.ends() RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog
+    AS 'SELECT pg_terminate_backend(pg_backend_pid())';
     ALTER TABLE $states ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
     CREATE POLICY ends ON $states USING (public.ends())");
 my $service = HttpService->new($node);
