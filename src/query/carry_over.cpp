@@ -316,7 +316,7 @@ void require_prepared(const Generation &generation)
     if (attempt == pg::LockAttempt::busy || preparation->done_for != properties_digest(from))
         throw pg::Error(ERRCODE_LOCK_NOT_AVAILABLE, "the table of states that serves query " +
                                                         pg::shown(generation.query_name) + " is being changed")
-            .detail("What it is given is given to the new one first. The takeover is tried again.");
+            .detail("What it is given is given to the new one first.");
 }
 
 } // namespace query

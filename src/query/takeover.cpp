@@ -43,7 +43,7 @@ void take_over(const Generation &generation, int patience_ms)
     if (pg::try_lock(generation.state_table, AccessShareLock) == pg::LockAttempt::busy)
         throw pg::Error(ERRCODE_LOCK_NOT_AVAILABLE,
                         "could not obtain lock on table " + pg::relation_name(generation.state_table))
-            .detail("The states are being changed or given up. The takeover is tried again.");
+            .detail("The states are being changed or given up.");
     {
         const CatalogScope scope;
         // Locks the query's row: a define_query that makes a newer generation comes before or after this, not in between.
@@ -92,7 +92,7 @@ void show_generation(const ShownGeneration &shown)
         return;
     // Not waiting for the view's readers, behind whom other readers would queue.
     if (pg::try_lock(view, AccessExclusiveLock) != pg::LockAttempt::locked)
-        throw view_is_read(view, "A reader holds it. The takeover is tried again.");
+        throw view_is_read(view, "A reader holds it; others are not to wait behind the takeover.");
     const bool recreate = pg::call([&] { return get_atttype(view, 1); }) != type_oid(shown.key_type);
     if (recreate)
     {
