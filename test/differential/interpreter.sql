@@ -339,6 +339,10 @@ BEGIN
         after := CASE WHEN new IS NULL THEN after #- names ELSE put(after, names, new) END;
         changed := true;
     END LOOP;
+    -- A state that holds itself twice doubles with every event, which this interpreter, unlike the extension, has no time for.
+    IF changed AND length(after::text) > 1000000 THEN
+        RAISE EXCEPTION 'the state has outgrown the interpreter' USING ERRCODE = 'OUTGR';
+    END IF;
     -- Without as many brackets it cannot be too deep.
     IF changed AND length(after::text) - length(translate(after::text, '{[', '')) > 1000 AND depth(after) > 1000 THEN
         RAISE EXCEPTION 'the state is nested too deep' USING ERRCODE = 'program_limit_exceeded';
@@ -394,7 +398,7 @@ END $$;
 
 -- Folds a table of events (as readmodel.create_event_table makes them) and returns the instances. A row without an id is an
 -- updater error: the position of the event that failed, and in its state SQLSTATE and message; the others are as they were before
--- that event. `mapped`: whether the source maps metadata and occurred_at.
+-- that event. `mapped`: whether the source maps metadata and occurred_at. Raises OUTGR where a state grows beyond 1,000,000 characters.
 CREATE FUNCTION fold(spec jsonb, events regclass, mapped boolean DEFAULT true) RETURNS TABLE (id text, state jsonb, "position" bigint)
 LANGUAGE plpgsql SET search_path = spec_interpreter, pg_temp AS $$
 DECLARE

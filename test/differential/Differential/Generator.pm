@@ -256,6 +256,8 @@ sub operations
             # Two texts for one target are two members of the object, and the later one wins in jsonb.
             # The whole state goes to one place only: copies in several would hold one another.
             my $target = $operand eq '"$state"' ? 'any' : target_of($kind);
+            # Nor does an object of the state go into itself.
+            next if $target =~ /^o(\.|$)/ && $operand =~ /"\$state\.o"/;
             push @targets, $target, $operand if !in_the_way($name, $target, $operand, @targets);
         }
         push @step, $name => object_json(@targets);
