@@ -89,7 +89,6 @@ my @seeds = length $only ? ($only) : ($first_seed .. $first_seed + $rounds - 1);
 print "differential test: ", scalar @seeds, " logs from SEED=$seeds[0], $specs_per_log specs each\n";
 $server->dbh->do('CREATE EXTENSION pg_readmodel');
 $server->dbh->do('CREATE SCHEMA differential CREATE TABLE expected (query text, id text COLLATE "C", state jsonb, position bigint)');
-$server->set('readmodel.enabled' => 'off');
 if (!length $only)
 {
     $differences += Differential::Cases::run($server);
@@ -99,7 +98,7 @@ foreach my $workers (0, 1)
 {
     my @these = grep { needs_workers($_) == $workers } @seeds;
     next if !@these;
-    $server->set('readmodel.enabled' => $workers ? 'on' : 'off');
+    $server->set('readmodel.enabled' => 'on') if $workers;
     foreach my $seed (@these)
     {
         last if $differences > ($ENV{MAXDIFF} // 3);
