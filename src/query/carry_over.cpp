@@ -319,4 +319,14 @@ void require_prepared(const Generation &generation)
             .detail("What it is given is given to the new one first.");
 }
 
+std::optional<ServingStates> serving_states(const Generation &generation)
+{
+    const std::optional<Preparation> preparation = preparation_of(generation);
+    if (!preparation || !OidIsValid(preparation->from))
+        return std::nullopt;
+    const CatalogScope scope;
+    return ServingStates{preparation->from,
+                         has_unfinished_index(preparation->from) ? ShareUpdateExclusiveLock : RowExclusiveLock};
+}
+
 } // namespace query

@@ -18,6 +18,14 @@ bool prepare_takeover(const Generation &generation);
 // takeover. For take_over(), as late as it can.
 void require_prepared(const Generation &generation);
 
+// The serving one, and the lock on it that require_prepared() wants. Needs a snapshot.
+struct ServingStates
+{
+    Oid table = InvalidOid;
+    LOCKMODE mode = RowExclusiveLock;
+};
+std::optional<ServingStates> serving_states(const Generation &generation);
+
 // Privileges, comments on the relation and its columns of one relation for another with the same columns. `kind`: TABLE or VIEW;
 // `to`: quoted. Run as a superuser, GRANT acts as the owner.
 void carry_over_privileges(Oid from, const std::string &kind, const std::string &to);

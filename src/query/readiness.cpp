@@ -45,6 +45,8 @@ std::string_view code_of(worker::Block block)
         return "definition_changed";
     case worker::Block::dependents:
         return "dependents";
+    case worker::Block::takeover:
+        return waits_for_takeover;
     }
     return {};
 }

@@ -86,6 +86,9 @@ struct GateFacts
     std::string definition_hash;
 };
 
+// A block that passes without anybody's doing, as a rule: all but the takeover is done.
+inline constexpr std::string_view waits_for_takeover = "takeover";
+
 struct ReadinessFacts
 {
     // The catalog under the statement's snapshot.
@@ -204,7 +207,7 @@ inline Verdict blocked(const ReadinessFacts &facts)
     std::string reason(facts.block);
     if (facts.blocker_pid != 0)
         reason += ": waits for pid " + std::to_string(facts.blocker_pid);
-    return stalled(std::move(reason));
+    return {facts.block == waits_for_takeover ? Status::rebuilding : Status::stalled, std::move(reason)};
 }
 
 inline Verdict on_standby(const ReadinessFacts &facts)

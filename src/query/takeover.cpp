@@ -23,11 +23,21 @@ pg::Error view_is_read(Oid view, const char *detail)
 
 int takeover_patience_ms(int tries)
 {
-    constexpr int without_waiting = 20;
     constexpr int longest = 100;
-    if (tries < without_waiting)
+    if (tries < tries_without_waiting)
         return 0;
-    return std::min(10 << std::min(tries - without_waiting, 10), longest);
+    return std::min(10 << std::min(tries - tries_without_waiting, 10), longest);
+}
+
+TakeoverBlocker takeover_blocker(const Generation &generation)
+{
+    if (OidIsValid(generation.view))
+        if (const int pid = pg::blocker_of(generation.view, AccessExclusiveLock))
+            return {pid, generation.view};
+    if (const int pid = pg::blocker_of(generation.state_table, AccessShareLock))
+        return {pid, generation.state_table};
+    const std::optional<ServingStates> serving = serving_states(generation);
+    return serving ? TakeoverBlocker{pg::blocker_of(serving->table, serving->mode), serving->table} : TakeoverBlocker();
 }
 
 void take_over(const Generation &generation, int patience_ms)

@@ -17,6 +17,19 @@ inline bool awaits_takeover(const Generation &generation)
     return generation.phase != Phase::live || (generation.newest && !generation.serving);
 }
 
+// Who keeps take_over() from the view or the states.
+struct TakeoverBlocker
+{
+    int pid = 0;               // 0: nobody, or somebody in another way than by a lock on these
+    Oid relation = InvalidOid; // what he has locked
+};
+
+// Needs a snapshot.
+TakeoverBlocker takeover_blocker(const Generation &generation);
+
+// Tries after which a takeover begins to wait, and is told to be waiting.
+inline constexpr int tries_without_waiting = 20;
+
 // How long the next try at a takeover may wait for the view's readers, behind whom others then wait: not at all, as a rule. Where there
 // never is a moment without a reader, a little, and seldom: the tries are to be ten such waits apart.
 int takeover_patience_ms(int tries);

@@ -35,6 +35,7 @@ enum class Block : int
     source,     // the source cannot be read; `note` says why
     definition, // something that the definition names is gone; `note` says what
     dependents, // the view has to be made anew for a takeover, and other objects depend on it
+    takeover,   // a reader of the view, or who has locked the states, keeps a takeover waiting; `note` says what
 };
 
 // Which lane a generation belongs to. Only the tail worker assigns; a rebuild worker hands over.

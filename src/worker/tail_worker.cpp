@@ -2,7 +2,6 @@
 
 #include "pg/log.hpp"
 #include "pg/transaction.hpp"
-#include "query/carry_over.hpp"
 #include "query/generation_check.hpp"
 #include "query/takeover.hpp"
 #include "settings.hpp"
@@ -28,9 +27,6 @@ constexpr int load_after_steps = 3;
 constexpr std::int64_t backlog_flush_us = 500'000;
 constexpr std::int64_t longest_backlog_flush_us = 5'000'000;
 constexpr int backlog_flush_share = 5;
-
-// A takeover that has waited for the view's readers, and others behind it, leaves them in peace for that many times as long.
-constexpr long takeover_rest = 10;
 
 // While there is no source or no query at all.
 constexpr long look_for_sources_ms = 2000;
@@ -391,7 +387,7 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up, TimestampTz curr
             if (!member.reached && !member.takeover_error.empty())
                 continue; // what is in the way is published already
         }
-        worker::publish(member, Assignment::tail);
+        worker::publish(member, Assignment::tail, !takeover_waits(member));
     }
     forget_attempts(tail);
     tail.set_aside = stopped ? tail.set_aside + 1 : 0;
@@ -399,70 +395,6 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up, TimestampTz curr
         reload_at = in_ms(std::min(shortest_retry_ms << std::min(tail.set_aside, 7), longest_retry_ms));
     // Who failed or is set aside leaves the lane; the next reload brings back whoever may go on.
     std::erase_if(tail.lane.members(), [](const auto &member) { return member->failed || member->stop; });
-}
-
-// The next look tries again. A reader of the view or a define_query in progress is ordinary; else what the takeover depends on was
-// changed or dropped.
-bool TailWorker::take_over_failed(Member &member, const pg::Failure &error)
-{
-    if (query::is_transient(error.code()))
-    {
-        member.takeover_error.clear();
-        member.takeover_at = in_ms(takeover_rest * query::takeover_patience_ms(member.takeover_tries++));
-        return false;
-    }
-    if (member.takeover_error != error.text())
-        pg::log(WARNING,
-                "query " + pg::shown(member.generation.query_name) + " could not take over generation " +
-                    std::to_string(member.generation.number) + ": " + std::string(error.text()),
-                "SQLSTATE " + error.code_text() + ". It is tried again.");
-    member.takeover_error = error.text();
-    publish_block(member.generation.id, block_of(error.code()), 0, error.text());
-    if (reload_at == 0) // each look comes here: do not put it off
-        reload_at = in_ms(1000);
-    return false;
-}
-
-// False: a reader of the view is in the way; try again soon.
-bool TailWorker::take_over(Member &member)
-{
-    if (GetCurrentTimestamp() < member.takeover_at)
-        return false;
-    try
-    {
-        {
-            // What a rebuild lane hands over is prepared, but for what its predecessor was given since; what was always in the tail has
-            // few states.
-            pg::Transaction transaction;
-            process.enter_transaction();
-            {
-                const pg::FreshSnapshot snapshot;
-                query::prepare_takeover(member.generation);
-            }
-            transaction.commit();
-        }
-        pg::Transaction transaction;
-        process.enter_transaction();
-        FAULT_POINT(before_takeover);
-        {
-            const pg::FreshSnapshot snapshot;
-            query::take_over(member.generation, query::takeover_patience_ms(member.takeover_tries));
-        }
-        FAULT_POINT(before_takeover_commit);
-        transaction.commit();
-        FAULT_POINT(after_takeover_commit);
-    }
-    catch (const pg::Failure &error)
-    {
-        return take_over_failed(member, error);
-    }
-    member.takeover_error.clear();
-    member.takeover_tries = 0;
-    member.generation.phase = query::Phase::live;
-    member.generation.serving |= member.generation.newest;
-    pg::log(LOG, "query " + pg::shown(member.generation.query_name) + " is ready, generation " +
-                     std::to_string(member.generation.number));
-    return true;
 }
 
 // Before the end: checkpoints that moved over nothing of their query's own are stored too, so that a restart reads little.

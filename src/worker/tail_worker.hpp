@@ -16,6 +16,9 @@ inline constexpr long longest_retry_ms = 10'000;
 // That much from now.
 TimestampTz in_ms(long milliseconds);
 
+// Whether its takeover has been tried in vain for so long that the status tells it.
+bool takeover_waits(const Member &member);
+
 // How an error that is tried again shows in the status.
 Block block_of(int sqlstate);
 
@@ -94,6 +97,7 @@ private:
     void probe_before_reload();
     void after_commit(TailSource &tail, bool caught_up, TimestampTz current_at);
     bool take_over(Member &member);
+    void tell_of_wait(const Member &member, const pg::Failure &error);
     bool take_over_failed(Member &member, const pg::Failure &error);
     void step_failed(TailSource &tail, const pg::Failure &error);
     void flush_all();

@@ -4,7 +4,7 @@
 #
 # Guards query::prepare_takeover. Seen to fail without carry_over_indexes, carry_over_storage, carry_over_privileges or the ANALYZE, with an
 # error of one index stopping the takeover, with indexes looked at as a superuser, with nothing carried over that the older one was given after the preparation, and with the preparation left out in the tail or in catch_up; and query::takeover_patience_ms, seen to fail
-# without any patience.
+# without any patience, and the reason, with nothing told of the wait.
 use strict;
 use warnings;
 use IPC::Run;
@@ -128,6 +128,7 @@ like(slurp_file($node->logfile, $log), qr/WARNING:  index "a_unique" of query "o
 my $before = $generation;
 my $reader = $node->background_psql('postgres');
 $reader->query_safe('BEGIN; SELECT count(*) FROM readmodel.orders');
+my $reader_pid = $reader->query_safe('SELECT pg_backend_pid()');
 $generation = define('6');
 wait_until($node, 'postgres', "position = (SELECT max(position) FROM public.events)
     FROM readmodel.generations('orders') WHERE generation = $generation", 'the new generation is built');
@@ -141,6 +142,9 @@ for (1 .. 60)
 }
 note(sprintf 'the slowest reader took %.0f ms', 1000 * $slowest);
 is($node->safe_psql('postgres', 'SELECT serving FROM readmodel_catalog.query'), $before, 'a reader who stays keeps the old generation serving');
+my $told = q{SELECT status || ' ' || reason FROM readmodel.status() WHERE name = 'orders'};
+ok($node->poll_query_until('postgres', $told, "rebuilding takeover: waits for pid $reader_pid (for its lock on readmodel.orders)"),
+    '.. which the status tells') or diag($node->safe_psql('postgres', $told));
 # What the older one is given, or loses, while it serves is carried over too.
 my $after = state_table($generation);
 wait_until($node, 'postgres', "EXISTS (SELECT FROM pg_stats WHERE format('%I.%I', schemaname, tablename)::regclass = '$after'::regclass)", 'it is prepared');
@@ -156,10 +160,19 @@ $node->safe_psql('postgres', qq{
     ALTER TABLE $current SET (fillfactor = 80)});
 my $changed = properties($current);
 isnt($changed, $wanted, 'a reader keeps it serving, and it is changed');
+my $locker = $node->background_psql('postgres');
+$locker->query_safe("BEGIN; LOCK TABLE $current IN SHARE MODE");
+my $locker_pid = $locker->query_safe('SELECT pg_backend_pid()');
 $reader->query_safe('COMMIT');
 $reader->quit;
+ok($node->poll_query_until('postgres', $told,
+    "rebuilding takeover: waits for pid $locker_pid (for its lock on $current)"),
+    '.. and then it waits for who has locked the states') or diag($node->safe_psql('postgres', $told));
+$locker->query_safe('COMMIT');
+$locker->quit;
 wait_ready($node, 'postgres', '.. and when he has gone, the new one takes over');
 is($node->safe_psql('postgres', 'SELECT serving FROM readmodel_catalog.query'), $generation, '.. it is what the view shows');
+is($node->safe_psql('postgres', q{SELECT reason IS NULL FROM readmodel.status() WHERE name = 'orders'}), 't', '.. and nothing is in the way any more');
 is(properties(state_table($generation)), $changed, '.. and as the older one was then');
 
 # Given up while it is prepared once more, it is left alone.

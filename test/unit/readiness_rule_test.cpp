@@ -227,6 +227,11 @@ TEST(ReadinessRule, ABlockedGenerationIsStalledAndNamesTheBlocker)
     facts.blocker_pid = 4711;
     EXPECT_EQ(decide(facts).status, Status::stalled);
     EXPECT_EQ(decide(facts).reason, "lock: waits for pid 4711");
+    facts.block = "takeover";
+    facts.live = false;
+    EXPECT_EQ(decide(facts).status, Status::rebuilding);
+    EXPECT_EQ(decide(facts).reason, "takeover: waits for pid 4711");
+    facts.live = true;
     facts.block = "permission";
     facts.blocker_pid = 0;
     EXPECT_EQ(decide(facts).reason, "permission");

@@ -123,6 +123,12 @@ const byReason = {
     version: ['Run ALTER EXTENSION pg_readmodel UPDATE.', null],
     restoring: ['The database was just restored; the query goes on when its indexes and the sequence are there.', null],
     queued: ['It waits for its turn.', null],
+    takeover: ['It is built. The transaction of that session reads the query\'s view or has locked its states: the takeover waits for its end.', null],
+    dependents: ['It is built, but other objects depend on the query\'s view, which has to be made anew: drop them.', null],
+    updater: ['One event takes the updater long. Set the option updater_timeout to break such calls off.', null],
+    lag: ['It is further behind than its option max_lag allows.', null],
+    source: ['The event table, or what the query needs of it, is gone or cannot be read.', null],
+    transient: ['An error is tried again: the server\'s log tells it.', null],
     writer: ['It has all that can be applied. A writer\'s transaction is open before the events that follow.', null],
 };
 
