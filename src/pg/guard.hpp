@@ -21,6 +21,7 @@ class Failure : public std::exception
 public:
     virtual int code() const noexcept = 0;
     std::string_view text() const noexcept { return what(); }
+    virtual std::string_view more() const noexcept = 0; // the DETAIL; empty: there is none
     std::string code_text() const;
 };
 
@@ -34,6 +35,7 @@ public:
     const char *what() const noexcept override;
 
     int code() const noexcept override { return sqlstate(); }
+    std::string_view more() const noexcept override { return data().detail ? data().detail : ""; }
     int sqlstate() const noexcept { return data().sqlerrcode; }
     std::string_view message() const noexcept;
     std::string sqlstate_text() const;
@@ -81,6 +83,7 @@ struct Error : public Failure
         return std::move(*this);
     }
     int code() const noexcept override { return sqlstate; }
+    std::string_view more() const noexcept override { return detail_text; }
     const char *what() const noexcept override { return message_text.c_str(); }
 };
 

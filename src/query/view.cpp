@@ -89,15 +89,18 @@ void move_view(Oid view, const std::string &schema)
 std::string dependents_of_view(Oid view)
 {
     const CatalogScope scope;
+    // Of a view it is the rule that depends on ours.
     const pg::Rows rows =
-        pg::execute("SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ')"
+        pg::execute("SELECT string_agg(DISTINCT CASE WHEN r.oid IS NULL"
+                    "           THEN pg_describe_object(d.classid, d.objid, d.objsubid)"
+                    "           ELSE pg_describe_object('pg_class'::regclass, r.ev_class, 0) END, ', ')"
                     "  FROM pg_depend d"
+                    "  LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid"
                     " WHERE (d.refclassid = 'pg_class'::regclass AND d.refobjid = $1"
                     "        OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN"
                     "           (SELECT unnest(ARRAY[t.oid, t.typarray]) FROM pg_type t WHERE t.typrelid = $1))"
                     "   AND d.deptype = 'n'"
-                    "   AND NOT (d.classid = 'pg_rewrite'::regclass"
-                    "            AND d.objid IN (SELECT oid FROM pg_rewrite WHERE ev_class = $1))",
+                    "   AND r.ev_class IS DISTINCT FROM $1",
                     pg::Args().oid(view));
     return rows.text(0, 1).value_or("");
 }

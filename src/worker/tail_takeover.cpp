@@ -60,13 +60,18 @@ bool TailWorker::take_over_failed(Member &member, const pg::Failure &error)
             tell_of_wait(member, error);
         return false;
     }
-    if (member.takeover_error != error.text())
+    const Block block = block_of(error.code());
+    // Which objects: names alone. Other errors' details can quote data.
+    const std::string_view details = block == Block::dependents ? error.more() : std::string_view();
+    const std::string told = std::string(error.text()) + (details.empty() ? "" : ". ") + std::string(details);
+    if (member.takeover_error != told)
         pg::log(WARNING,
                 "query " + pg::shown(member.generation.query_name) + " could not take over generation " +
                     std::to_string(member.generation.number) + ": " + std::string(error.text()),
-                "SQLSTATE " + error.code_text() + ". It is tried again.");
-    member.takeover_error = error.text();
-    publish_block(member.generation.id, block_of(error.code()), 0, error.text());
+                std::string(details) + (details.empty() ? "" : " ") + "SQLSTATE " + error.code_text() +
+                    ". It is tried again.");
+    member.takeover_error = told;
+    publish_block(member.generation.id, block, 0, details.empty() ? error.text() : details);
     if (reload_at == 0) // each look comes here: do not put it off
         reload_at = in_ms(1000);
     return false;
