@@ -2,7 +2,8 @@
 #
 #   make, make install, make installcheck   as every PostgreSQL extension (PGXS); DEBUG=1 for -O0 and assertions,
 #                    FAULTS=1 for the injection points of test/faults
-#   make http, make install-http   the HTTP service alone, a program without need of the server's headers (PREFIX=/usr/local DESTDIR=)
+#   make http, make install-http, make uninstall-http
+#                    the HTTP service alone, a program without need of the server's headers (PREFIX=/usr/local DESTDIR=)
 #   make check       every test, on a throw-away server; installs the Debian packages that are missing
 #   make check-asan, make check-valgrind   the tests with the sanitizers, and some of them under valgrind
 #   make check-long  all of these, and make torture for a minute
@@ -19,7 +20,7 @@
 PG_CONFIG ?= $(or $(wildcard /usr/lib/postgresql/15/bin/pg_config),pg_config)
 
 # These work before PostgreSQL is installed, so nothing below their branch may ask pg_config anything.
-OWN_GOALS := http install-http check check-long check-asan check-valgrind torture demo bench bench-report micro-bench packages format lint
+OWN_GOALS := http install-http uninstall-http check check-long check-asan check-valgrind torture demo bench bench-report micro-bench packages format lint
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -65,6 +66,10 @@ http:
 
 install-http: http
 	@DESTDIR=$(DESTDIR) cmake --install build/http --component http
+
+uninstall-http:
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/readmodel-http lib/systemd/system/readmodel-http.service share/readmodel-http/readmodel-http.conf)
+	@! test -d $(DESTDIR)$(PREFIX)/share/readmodel-http || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/share/readmodel-http
 
 demo:
 	@test/tools/packages.sh build http

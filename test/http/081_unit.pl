@@ -25,11 +25,11 @@ $node->safe_psql('postgres', q{
 
 # --- what systemd would make of the unit and of the README's addition to it ---
 
-my $unit = slurp_file('../src/http/readmodel-http.service.in');
+my $unit = slurp_file("$ENV{READMODEL_HTTP_INSTALLED}/lib/systemd/system/readmodel-http.service");
 my ($command) = $unit =~ /^ExecStart=\/bin\/sh -c '(.*)'$/m or BAIL_OUT('the unit has no command line that is known here');
 is(() = $unit =~ /^Type=notify$/mg, 1, 'systemd is to be told when the service is ready');
 my $settings = "$directory/readmodel-http.conf";
-ok($command =~ s{\@CMAKE_INSTALL_FULL_BINDIR\@/readmodel-http}{$ENV{READMODEL_HTTP_PROGRAM}}, 'the unit starts the program');
+ok($command =~ s{exec \K/usr/local/bin/readmodel-http$}{$ENV{READMODEL_HTTP_PROGRAM}}, 'the unit starts the program');
 cmp_ok($command =~ s{/etc/readmodel-http\.conf}{$settings}g, '>=', 2, 'with the file of settings, if it is there');
 $command =~ s/\$\$/\$/g;
 
@@ -41,7 +41,7 @@ append_to_file("$directory/credentials/$credential", "sesame\n");
 $value =~ s{%d}{$directory/credentials};
 
 # The file that the project ships, with another database and port.
-my $shipped = slurp_file('../src/http/readmodel-http.conf');
+my $shipped = slurp_file("$ENV{READMODEL_HTTP_INSTALLED}/share/readmodel-http/readmodel-http.conf");
 (my $escaped = $role) =~ s/\\/\\\\/g;
 ok($shipped =~ s/^database = .*$/"database = " . $node->connstr('postgres') . " user='$escaped'"/me, 'the settings name a database');
 ok($shipped =~ s/^port = .*$/port = 0/m, 'and a port');

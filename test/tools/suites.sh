@@ -174,24 +174,36 @@ run_tap()
     prove_tests t
 }
 
-# build_http DIRECTORY OPTION..: the HTTP service, for the user of the throw-away server too, with these options for cmake; sets
-# $READMODEL_HTTP_PROGRAM
+# build_http DIRECTORY OPTION..: the HTTP service, built with these options for cmake, and installed where the user of the throw-away
+# server can read it; sets $READMODEL_HTTP_INSTALLED and $READMODEL_HTTP_PROGRAM
 build_http()
 {
     local build=$TA_TOP/$1
     shift
     cmake -S "$TA_TOP" -B "$build" -DPG_CONFIG="$PG_CONFIG" "$@" >"$TA_DIR/cmake.log" &&
-        cmake --build "$build" --target readmodel-http -j "$(nproc)" >>"$TA_DIR/cmake.log" 2>&1 ||
+        cmake --build "$build" --target readmodel-http -j "$(nproc)" >>"$TA_DIR/cmake.log" 2>&1 &&
+        DESTDIR=$TA_DIR/http-installed cmake --install "$build" --component http >>"$TA_DIR/cmake.log" ||
         { cat "$TA_DIR/cmake.log"; return 1; }
-    install -m 0755 "$build/readmodel-http" "$TA_DIR/readmodel-http"
-    export READMODEL_HTTP_PROGRAM=$TA_DIR/readmodel-http
+    chmod -R a+rX "$TA_DIR/http-installed"
+    export READMODEL_HTTP_INSTALLED=$TA_DIR/http-installed/usr/local
+    export READMODEL_HTTP_PROGRAM=$READMODEL_HTTP_INSTALLED/bin/readmodel-http
+}
+
+# Takes away all that build_http has installed, and fails if it was not all.
+uninstall_http()
+{
+    local left
+    make -C "$TA_TOP" --no-print-directory -s uninstall-http PREFIX=/usr/local DESTDIR="$TA_DIR/http-installed" || return 1
+    left=$(find "$TA_DIR/http-installed" -type f -o -path '*/share/*')
+    [ -z "$left" ] || { echo "FAILED: make uninstall-http leaves $left"; return 1; }
 }
 
 run_http()
 {
     # Whoever runs the suites may have built one of another kind. Otherwise that whose library the unit tests have already.
-    [ "${READMODEL_HTTP_PROGRAM:-}" = "$TA_DIR/readmodel-http" ] || build_http build/unit || return 1
-    prove_tests http
+    [[ ${READMODEL_HTTP_PROGRAM:-} = "$TA_DIR"/* ]] || build_http build/unit || return 1
+    prove_tests http || return 1
+    uninstall_http
 }
 
 # A build of its own with injection points and assertions; the installed one must know nothing of them.
