@@ -56,7 +56,7 @@ Response rows_response(const Question &question, const ReadResult &result, const
 {
     if (!answer.may_be_read())
         return not_read(question, answer);
-    if (answer.reason == "invalid_id")
+    if (answer.has_invalid_id())
         return problem(400, "the id is no value of the type that the ids of query " + quoted(question.query) + " have");
     return question.render(result, answer, request);
 }

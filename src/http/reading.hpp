@@ -20,6 +20,7 @@ struct Answer
     explicit Answer(const ReadResult &result);
 
     bool may_be_read() const { return status == "ready" || status == "stale"; }
+    bool has_invalid_id() const { return may_be_read() && reason == "invalid_id"; } // of no instance, ever
 
     std::string_view status, reason;
     std::optional<std::string_view> generation, definition_hash, estimated_seconds_remaining;

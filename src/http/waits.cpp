@@ -154,7 +154,7 @@ void Waits::judge(const WaitPtr &wait, const ReadResult &result)
                        std::string(answer.generation.value_or("")), std::string(answer.definition_hash.value_or("")),
                        std::string(answer.position_text.value_or(""))};
         const bool reached = answer.position && *answer.position >= wait->wanted;
-        if (!(reached && (answer.may_be_read() || wait->late)) && !ends_wait(answer.status))
+        if (!(reached && (answer.may_be_read() || wait->late)) && !ends_wait(answer.status) && !answer.has_invalid_id())
         {
             if (!wait->held.status.empty())
             {

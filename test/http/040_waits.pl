@@ -57,6 +57,11 @@ ok($took >= 0.4 && $took < 5, "after the time that was given ($took s)");
 is($service->get('/queries/orders/me?min_position=1000000&timeout=0')->{status}, 504, 'at once with timeout=0');
 is($service->get("/queries/orders/me?min_position=$position&timeout=0")->{status}, 200, 'which is enough for what is there');
 $service->problem('/queries/nobody/me?min_position=1', 404, '404 is not waited with');
+$node->safe_psql('postgres', q{
+    SELECT readmodel.define_query('by_amount', 'shop', 'public.order_placed(jsonb, jsonb)', key => $$(data ->> 'amount')::bigint$$);
+    GRANT SELECT ON readmodel.by_amount TO web});
+wait_until($node, 'postgres', q{readmodel.readiness('by_amount') = 'ready'}, 'a query whose ids are numbers');
+$service->problem("/queries/by_amount$_&min_position=1000000&timeout=2000", 400, "nor is 400: $_") for '/none?', '?after=none';
 
 # Many wait. The one connection has time for others.
 my @waiting = map { ask($service->connection, '/queries/orders/me?min_position=' . ($position + 1)) } 1 .. 100;
