@@ -74,6 +74,13 @@ void log_refusal(const Statement &statement, const std::string &sqlstate)
     log::warning("a statement failed", {{"statement", statement.name}, {"sqlstate", sqlstate}});
 }
 
+Response no_query_available()
+{
+    Response response = unavailable();
+    response.header("X-Query-Status", "unavailable");
+    return response;
+}
+
 // The message of an error can quote data, so it is not passed on.
 Response refused(const Question &question, const std::string &sqlstate)
 {
@@ -90,7 +97,7 @@ Response refused(const Question &question, const std::string &sqlstate)
     }
     // The extension is being dropped, or updated.
     if (sqlstate == "3F000" || sqlstate == "42883" || sqlstate == "42P01")
-        return unavailable();
+        return no_query_available();
     return problem(500, "the database raised an error", members);
 }
 
@@ -134,11 +141,7 @@ Response answer_to(const Question &question, const ReadResult &result, const Req
     case ReadResult::Kind::error:
         return refused(question, result.sqlstate);
     case ReadResult::Kind::unavailable:
-    {
-        Response response = unavailable();
-        response.header("X-Query-Status", "unavailable");
-        return response;
-    }
+        return no_query_available();
     case ReadResult::Kind::overloaded:
     case ReadResult::Kind::no_turn:
         break;

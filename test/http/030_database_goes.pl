@@ -86,6 +86,12 @@ $slow->wait_status('/ready', 200, 'and replaced');
 # The extension is dropped and made anew while connections stay.
 $node->safe_psql('postgres', 'DROP EXTENSION pg_readmodel CASCADE');
 $service->wait_for('/ready', sub { $_->{content} eq '{"status":"unavailable"}' }, 'without the extension nothing is available');
+for my $path ('/queries/orders', '/queries/orders/me', '/queries/orders/me?min_position=1')
+{
+    my $response = $service->get($path);
+    is("$response->{status} $response->{content}", '503 {"status":"unavailable"}', "$path: nor is a query");
+    is($response->{headers}{'x-query-status'}, 'unavailable', 'and the header says so');
+}
 $service->get('/ready') for 1 .. 50;
 $node->safe_psql('postgres', q{CREATE EXTENSION pg_readmodel; SELECT readmodel.create_source('shop', 'public.events');
     SELECT readmodel.grant_reader('web')});
