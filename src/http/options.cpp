@@ -11,6 +11,7 @@
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/program_options.hpp>
+#include <libpq-fe.h>
 
 namespace po = boost::program_options;
 
@@ -270,6 +271,23 @@ std::vector<std::string> names_of(const std::string &list)
     return names;
 }
 
+// What libpq would never connect with, however often one tries: a server that is down is another matter. Without "=" it is a name.
+std::string connection_string(const std::string &text)
+{
+    if (text.find('=') == std::string::npos && !text.starts_with("postgresql://") && !text.starts_with("postgres://"))
+        return text;
+    char *message = nullptr;
+    PQconninfoOption *const parsed = PQconninfoParse(text.c_str(), &message);
+    PQconninfoFree(parsed);
+    std::string fault = message != nullptr ? message : "";
+    PQfreemem(message);
+    while (fault.ends_with('\n'))
+        fault.pop_back();
+    if (parsed == nullptr)
+        throw BadOption("\"database\" is no connection string: " + fault, "database");
+    return text;
+}
+
 void take(const po::variables_map &given, Options &options)
 {
     options.address = given["address"].as<std::string>();
@@ -279,7 +297,7 @@ void take(const po::variables_map &given, Options &options)
         throw BadOption("\"" + options.address + "\" is no IP address, as \"address\" has to be", "address");
     options.port = port_number(given["port"].as<std::string>());
     options.hosts = names_of(given["host"].as<std::string>());
-    options.database = given["database"].as<std::string>();
+    options.database = connection_string(given["database"].as<std::string>());
     options.allow_superuser = given["allow-superuser"].as<bool>();
     const std::string &format = given["log-format"].as<std::string>();
     if (format != "text" && format != "json")

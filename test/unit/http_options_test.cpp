@@ -126,6 +126,26 @@ TEST(HttpOptions, WhatIsNoSettingIsRefused)
     EXPECT_THROW(read({"--config=" + file.path}), BadOption);
 }
 
+TEST(HttpOptions, AConnectionStringThatNoServerCouldAnswerIsRefused)
+{
+    for (const char *wrong : {"hots=localhost", "host='x", "dbname=a b", "postgresql://[::1", "postgres://h/d?nope=1"})
+        EXPECT_THROW(read({std::string("--database=") + wrong}), BadOption) << wrong;
+    for (const char *right : {"shop", "service=shop", "host=h dbname='a b'", "postgresql://u@h:1/d?sslmode=disable"})
+        EXPECT_EQ(read({std::string("--database=") + right}).database, right);
+    const TemporaryFile file("\ndatabase = hots=localhost\n");
+    try
+    {
+        read({"--config=" + file.path});
+        ADD_FAILURE();
+    }
+    catch (const BadOption &error)
+    {
+        EXPECT_EQ(std::string(error.what()), "\"" + file.path +
+                                                 "\", line 2: \"database\" is no connection string: invalid "
+                                                 "connection option \"hots\"");
+    }
+}
+
 TEST(HttpOptions, WhatAnOrchestratorDefinesForAServiceOfThisName)
 {
     const Options options = read({}, {"READMODEL_HTTP_PORT=tcp://10.0.0.1:80", "READMODEL_HTTP_SERVICE_HOST=10.0.0.1",
