@@ -151,8 +151,8 @@ void Exposition::histogram(const Labels &labels, const LatencyHistogram &values)
 
 std::string Exposition::finish()
 {
-    if (format == MetricsFormat::openmetrics)
-        text += "# EOF\n";
+    // A comment in the older format, where it tells a whole answer from one that was cut off too.
+    text += "# EOF\n";
     return std::move(text);
 }
 

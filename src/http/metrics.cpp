@@ -227,8 +227,14 @@ Range range_of(std::string_view text)
     return range;
 }
 
-// How much the client wants this type, by the closest of the ranges that include it; 0: not at all.
-double quality_of(std::string_view accept, std::string_view type, std::string_view subtype)
+// How much the client wants a type, by the closest of the ranges that include it.
+struct Preference
+{
+    double quality = 0; // 0: not at all
+    bool named = false; // itself, and not by an asterisk
+};
+
+Preference preference_for(std::string_view accept, std::string_view type, std::string_view subtype)
 {
     int closest = -1;
     double quality = 0;
@@ -246,16 +252,18 @@ double quality_of(std::string_view accept, std::string_view type, std::string_vi
         quality = close > closest ? range.quality : std::max(quality, range.quality);
         closest = close;
     }
-    return quality;
+    return {quality, closest == 2};
 }
 
 } // namespace
 
 MetricsFormat metrics_format(std::string_view accept)
 {
-    return quality_of(accept, "text", "plain") > quality_of(accept, "application", "openmetrics-text")
-               ? MetricsFormat::prometheus_text
-               : MetricsFormat::openmetrics;
+    const Preference openmetrics = preference_for(accept, "application", "openmetrics-text");
+    return openmetrics.named && openmetrics.quality > 0 &&
+                   openmetrics.quality >= preference_for(accept, "text", "plain").quality
+               ? MetricsFormat::openmetrics
+               : MetricsFormat::prometheus_text;
 }
 
 std::string_view content_type_of(MetricsFormat format)

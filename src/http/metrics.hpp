@@ -52,7 +52,8 @@ enum class MetricsFormat
     prometheus_text, // 0.0.4
 };
 
-// The one that the header Accept prefers; OpenMetrics if it has no preference, or accepts neither.
+// OpenMetrics where the header Accept names it and prefers nothing else: what knows only the older format, as promtool and most that
+// a person pipes it into, asks for nothing.
 MetricsFormat metrics_format(std::string_view accept);
 
 // With version and character set.

@@ -45,17 +45,18 @@ my $prometheus = PrometheusServer->new('127.0.0.1:' . $service->port);
 sub checked_by_promtool
 {
     my ($what) = @_;
-    my $response = $service->get('/metrics', Accept => 'text/plain');
-    is($response->{headers}{'content-type'}, 'text/plain; version=0.0.4; charset=utf-8', "$what: the older format, where it is asked for");
+    my $response = $service->get('/metrics');
+    is($response->{headers}{'content-type'}, 'text/plain; version=0.0.4; charset=utf-8', "$what: the older format, where nothing is asked for");
     my $said = '';
     my $ok = IPC::Run::run(['promtool', 'check', 'metrics'], '<', \$response->{content}, '>&', \$said);
     ok($ok && $said eq '', "$what: promtool has nothing to complain about") or diag("$said\n$response->{content}");
     return;
 }
 
-my $text = $service->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_up 1$/m }, 'the database is up');
+$service->wait_for('/metrics', sub { $_->{content} =~ /^readmodel_up 1$/m }, 'the database is up');
+my $text = $service->get('/metrics', Accept => 'application/openmetrics-text');
 is($text->{status}, 200, 'it answers');
-is($text->{headers}{'content-type'}, 'application/openmetrics-text; version=1.0.0; charset=utf-8', 'it is OpenMetrics');
+is($text->{headers}{'content-type'}, 'application/openmetrics-text; version=1.0.0; charset=utf-8', 'it is OpenMetrics, where that is asked for');
 is($text->{headers}{'cache-control'}, 'no-store', 'which nobody keeps');
 like($text->{content}, qr/\n# EOF\n\z/, 'to the end');
 is($service->request('HEAD', '/metrics')->{status}, 200, 'HEAD answers');
