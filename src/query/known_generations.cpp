@@ -164,15 +164,34 @@ void lock_states(const KnownGeneration &generation)
             pg::call([&] { LockRelationOid(table, AccessExclusiveLock); });
 }
 
+namespace
+{
+
+// Without the checkpoint's row no lane moves it any more: a flush that was under way is waited for here, a later one finds that it
+// has lost its checkpoint. Whoever notes something else about a generation holds its row (FOR KEY SHARE) meanwhile.
+void delete_progress(const std::string &generations, int32 id)
+{
+    const std::string chosen =
+        " WHERE generation_id IN (SELECT generation_id FROM readmodel_catalog.generation WHERE " + generations + ")";
+    pg::execute("DELETE FROM readmodel_catalog.checkpoint" + chosen, pg::Args().integer(id));
+    pg::execute("SELECT FROM readmodel_catalog.generation WHERE " + generations + " FOR UPDATE", pg::Args().integer(id));
+    for (const char *const table : {"share", "failure", "dead_letter", "attempt"})
+        pg::execute(std::string("DELETE FROM readmodel_catalog.") + table + chosen, pg::Args().integer(id));
+}
+
+} // namespace
+
+void delete_generations(const QueryRow &query)
+{
+    delete_progress("query_id = $1", query.id);
+    pg::execute("DELETE FROM readmodel_catalog.generation WHERE query_id = $1", pg::Args().integer(query.id));
+}
+
 void forget_states(const QueryRow &query, const KnownGeneration &generation, Phase phase, bool declined)
 {
     {
         const CatalogScope scope;
-        // Without the checkpoint's row no lane moves it any more: a flush that was under way is waited for here, a later one finds
-        // that it has lost its checkpoint.
-        for (const char *const table : {"checkpoint", "share", "failure", "dead_letter", "attempt"})
-            pg::execute(std::string("DELETE FROM readmodel_catalog.") + table + " WHERE generation_id = $1",
-                        pg::Args().integer(generation.id));
+        delete_progress("generation_id = $1", generation.id);
         // One row remembers a definition hash, however often it is built anew. The highest number stays, as numbers are not given twice.
         const bool remembered =
             phase == Phase::dropped &&

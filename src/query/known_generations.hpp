@@ -70,4 +70,7 @@ void clear_failure(const KnownGeneration &generation);
 void forget_states(const QueryRow &query, const KnownGeneration &generation, Phase phase, bool declined);
 void lock_states(const KnownGeneration &generation);
 
+// Deletes what the catalog holds of a query besides its own row. Inside a CatalogScope; the caller has locked the query's row.
+void delete_generations(const QueryRow &query);
+
 } // namespace query

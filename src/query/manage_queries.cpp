@@ -47,9 +47,7 @@ Datum drop_query(FunctionCallInfo fcinfo)
                     worker::break_off_folds(generation);
             pg::call([&] { LockRelationOid(relation, AccessExclusiveLock); });
         }
-        pg::execute("DELETE FROM readmodel_catalog.checkpoint WHERE generation_id IN"
-                    " (SELECT generation_id FROM readmodel_catalog.generation WHERE query_id = $1)",
-                    pg::Args().integer(query.id));
+        delete_generations(query);
         require_one_row(pg::execute("DELETE FROM readmodel_catalog.query WHERE query_id = $1 RETURNING 1",
                                     pg::Args().integer(query.id)),
                         name);

@@ -1,4 +1,7 @@
 -- The catalog. It survives pg_dump and pg_upgrade: relations as regclass, functions and types as text, no bare oids.
+--
+-- No foreign keys between these tables: the jobs of a parallel pg_restore load them in any order, and what it could not load for a
+-- foreign key it would leave out. The functions that define and drop things keep the rows together, with the same locks.
 
 CREATE TABLE readmodel_catalog.source (
     source_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -21,7 +24,7 @@ COMMENT ON TABLE readmodel_catalog.source IS 'event tables and how their columns
 CREATE TABLE readmodel_catalog.query (
     query_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE CHECK (name <> ''),
-    source_id integer NOT NULL REFERENCES readmodel_catalog.source,
+    source_id integer NOT NULL,
     view regclass NOT NULL,                        -- the query belongs to the owner of this view
     options jsonb NOT NULL DEFAULT '{}',
     newest integer NOT NULL,                       -- the newest defined generation
@@ -33,7 +36,7 @@ COMMENT ON TABLE readmodel_catalog.query IS 'the named read models';
 
 CREATE TABLE readmodel_catalog.generation (
     generation_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    query_id integer NOT NULL REFERENCES readmodel_catalog.query ON DELETE CASCADE,
+    query_id integer NOT NULL,
     generation integer NOT NULL,                   -- 1, 2, .. within the query
     definition_hash text NOT NULL,
     updater text,                                  -- signature, schema-qualified
@@ -61,7 +64,7 @@ COMMENT ON TABLE readmodel_catalog.generation IS 'the builds of each query: one 
 
 -- Updated with every batch: nothing but the key is indexed, and there is room for HOT updates.
 CREATE TABLE readmodel_catalog.checkpoint (
-    generation_id integer PRIMARY KEY REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
+    generation_id integer PRIMARY KEY,
     position bigint,                               -- the last position applied; NULL: nothing yet
     events_applied bigint NOT NULL DEFAULT 0,
     instances bigint NOT NULL DEFAULT 0,
@@ -82,7 +85,7 @@ CREATE TRIGGER moves_forward BEFORE UPDATE ON readmodel_catalog.checkpoint FOR E
     EXECUTE FUNCTION readmodel_catalog.checkpoint_moves_forward();
 
 CREATE TABLE readmodel_catalog.share (
-    generation_id integer NOT NULL REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
+    generation_id integer NOT NULL,
     share integer NOT NULL,                        -- 0, 1, ..: which instances is decided by their ids
     position bigint,                               -- the last position applied; NULL: nothing yet
     up_to bigint NOT NULL,                         -- where all shares of the generation end
@@ -95,7 +98,7 @@ CREATE TABLE readmodel_catalog.share (
 COMMENT ON TABLE readmodel_catalog.share IS 'how far each lane of a rebuild has got that is split by instances';
 
 CREATE TABLE readmodel_catalog.failure (
-    generation_id integer PRIMARY KEY REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
+    generation_id integer PRIMARY KEY,
     reason text NOT NULL,                          -- updater_error, source_rewound, definition_changed, timeout, ..
     position bigint,                               -- the event that could not be applied
     sqlstate text,
@@ -105,7 +108,7 @@ CREATE TABLE readmodel_catalog.failure (
 COMMENT ON TABLE readmodel_catalog.failure IS 'generations that stand still until an operator acts';
 
 CREATE TABLE readmodel_catalog.dead_letter (
-    generation_id integer NOT NULL REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
+    generation_id integer NOT NULL,
     position bigint NOT NULL,                      -- the event that was passed over
     sqlstate text NOT NULL,
     message text NOT NULL,

@@ -2,7 +2,7 @@
 
 -- The attempts to fold a generation that ended the process that made them, or the server.
 CREATE TABLE readmodel_catalog.attempt (
-    generation_id integer PRIMARY KEY REFERENCES readmodel_catalog.generation ON DELETE CASCADE,
+    generation_id integer PRIMARY KEY,
     attempts integer NOT NULL,                     -- in a row, without any progress
     progress numeric,                              -- where the generation stood
     position bigint,                               -- the event in hand at the last one

@@ -258,11 +258,14 @@ Found find_locked(const std::string &name)
     return {rows.integer(0, 1).value(), rows.oid(0, 2), rows.oid(0, 3)};
 }
 
+// Nothing but this keeps a query's source: under REPEATABLE READ, too, a query counts that was defined while the lock on the
+// source's row was waited for.
 void refuse_if_used(const std::string &name, int32 source_id)
 {
+    const query::LatestSnapshot snapshot;
     const pg::Rows queries =
         pg::execute("SELECT name FROM readmodel_catalog.query WHERE source_id OPERATOR(pg_catalog.=) $1 ORDER BY name",
-                    pg::Args().integer(source_id));
+                    pg::Args().integer(source_id), true);
     if (queries.empty())
         return;
     std::string list;
