@@ -92,6 +92,18 @@ SELECT name, status, replace(reason, :'broken', 'N') AS reason, error_sqlstate, 
 -- The shown state is what was applied before.
 SELECT id, state FROM readmodel.readiness_all;
 
+-- An updater's lock for the session goes with the worker's transaction.
+CREATE FUNCTION readiness_locks(state jsonb, event jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_lock(4716);
+    RETURN event->'position';
+END $$;
+SELECT readmodel.define_query('readiness_locks', 'readiness', 'readiness_locks(jsonb, jsonb)', 'stream');
+SELECT readmodel.wait_for('readiness_locks', 3) >= 3 AS reached;
+SELECT count(*) AS kept FROM pg_locks WHERE locktype = 'advisory' AND objid = 4716;
+SELECT readmodel.drop_query('readiness_locks');
+DROP FUNCTION readiness_locks;
+
 DROP VIEW readiness_agrees;
 SELECT readmodel.drop_query('readiness_all');
 SELECT readmodel.drop_query('readiness_some');

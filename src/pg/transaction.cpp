@@ -16,10 +16,23 @@ Transaction::Transaction()
         });
 }
 
+namespace
+{
+
+// What an updater took with pg_advisory_lock() would stay until the worker ends, which nobody can bring about but an operator.
+void release_session_locks()
+{
+    LockReleaseSession(USER_LOCKMETHOD);
+}
+
+} // namespace
+
 Transaction::~Transaction()
 {
-    if (open)
-        AbortCurrentTransaction();
+    if (!open)
+        return;
+    AbortCurrentTransaction();
+    release_session_locks();
 }
 
 void Transaction::commit()
@@ -27,6 +40,7 @@ void Transaction::commit()
     // If the commit raises, the transaction is still to be aborted: the destructor does it.
     call([] { CommitTransactionCommand(); });
     open = false;
+    call([] { release_session_locks(); });
 }
 
 FreshSnapshot::FreshSnapshot() : exceptions(std::uncaught_exceptions())
