@@ -194,6 +194,14 @@ SELECT readmodel.activate('life', 3);
 SELECT readmodel.activate('life', 3);
 SELECT generation, phase FROM life_catalog();
 SELECT readmodel.drop_query('life');
+
+-- Who may not write is told so, whatever would be locked or written first.
+BEGIN READ ONLY;
+SELECT define('life_one(jsonb, jsonb)');
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT readmodel.rebuild('life');
+ROLLBACK;
 SELECT readmodel.drop_source('life');
 DROP VIEW life_now;
 DROP FUNCTION define, life_catalog, life_one, life_two;

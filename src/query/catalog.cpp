@@ -60,6 +60,11 @@ static uint32 lock_number_of(const std::string &name)
 void lock_query_name(const std::string &name)
 {
     const Oid queries = catalog_relation("query");
+    // Here, before a lock that a standby does not grant or a statement of our own fails with a message about itself.
+    if (XactReadOnly)
+        throw pg::Error(ERRCODE_READ_ONLY_SQL_TRANSACTION,
+                        "cannot define or change query " + pg::shown(name) +
+                            (RecoveryInProgress() ? " during recovery" : " in a read-only transaction"));
     pg::call([&] { LockDatabaseObject(queries, lock_number_of(name), 0, ExclusiveLock); });
 }
 
