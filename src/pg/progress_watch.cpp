@@ -9,9 +9,12 @@ volatile sig_atomic_t ProgressWatch::has_expired = false;
 namespace
 {
 
+constexpr int grace_ms = 1000;
+
 volatile sig_atomic_t seen_steps = 0;
 volatile sig_atomic_t idle_looks = 0;
 volatile sig_atomic_t patience = 0; // looks
+volatile sig_atomic_t grace = 0;    // looks after that
 TimeoutId timeout = MAX_TIMEOUTS;
 
 } // namespace
@@ -28,8 +31,10 @@ void ProgressWatch::look()
     idle_looks = idle_looks + 1;
     if (idle_looks < patience)
         return;
-    // Again at every look, for code that swallows a cancel.
+    // Again at every look, for code that swallows a cancel. Where it swallows all of them, nothing else ends it.
     has_expired = true;
+    if (idle_looks >= patience + grace && MyBackendType == B_BG_WORKER)
+        ProcDiePending = true;
     QueryCancelPending = true;
     InterruptPending = true;
     SetLatch(MyLatch);
@@ -46,6 +51,7 @@ ProgressWatch::ProgressWatch(int limit) : armed(limit > 0)
     seen_steps = steps;
     idle_looks = 0;
     patience = std::max(1, limit / interval);
+    grace = std::max(3, grace_ms / interval);
     call([&]
          { enable_timeout_every(timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), interval), interval); });
 }

@@ -147,6 +147,9 @@ void FunctionUpdater::apply(const source::EventPage &page, PassOverPage &pass)
                     call->args[1].value = document;
                     call->isnull = false;
                     const Datum result = FunctionCallInvoke(call);
+                    if (unlikely(pg::ProgressWatch::expired()))
+                        ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
+                                        errmsg("the updater has swallowed its cancellation")));
                     results[i] = call->isnull ? nullptr : PG_DETOAST_DATUM(result);
                 }
                 for (size_t i = 0; i < event.count; i++)

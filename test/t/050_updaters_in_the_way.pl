@@ -1,7 +1,8 @@
 # Who drops or gives up what a worker folds does not wait for an updater that never ends, nor for the rest of a page of slow ones.
 #
 # Guards worker::break_off_folds, seen to fail with nothing in it, the look at the definitions in should_leave_page, seen to fail
-# without it, and worker::announce_stop, seen to fail where it took no more than eight generations.
+# without it, worker::announce_stop, seen to fail where it took no more than eight generations, and pg::ProgressWatch, seen to fail
+# where it only cancels.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -81,6 +82,24 @@ $node->safe_psql('postgres', q{SELECT readmodel.define_query('stuck', 'shop', 'p
 wait_until($node, 'postgres', qq{status = 'failed' AND error_position = $position FROM readmodel.status() WHERE name = 'stuck'},
     'a limit that is set then ends the call that is under way');
 wait_ready($node, 'postgres', '.. and the other one goes on again');
+
+# One that swallows whatever cancels it ends with its worker: three times, and then its query has failed.
+$node->safe_psql('postgres', q{
+    CREATE FUNCTION public.stubborn(state jsonb, event jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+    BEGIN
+        WHILE event #>> '{data,amount}' = '8888' LOOP
+            BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END;
+        END LOOP;
+        RETURN '{}';
+    END $$;
+    SELECT readmodel.define_query('stubborn', 'shop', 'public.stubborn(jsonb, jsonb)', key => 'stream', options => '{"updater_timeout": "100 ms"}')});
+wait_until($node, 'postgres', q{readmodel.ready('{orders,stubborn}')}, 'an updater that swallows cancels is defined');
+$position = $node->safe_psql('postgres', q{INSERT INTO public.events (stream_id, type, data)
+    VALUES ('customer 1', 'OrderPlaced', '{"amount": 8888}') RETURNING position});
+wait_until($node, 'postgres', qq{status = 'failed' AND error_position = $position AND error_sqlstate = '58000'
+    FROM readmodel.status() WHERE name = 'stubborn'}, 'its query fails');
+wait_until($node, 'postgres', q{readmodel.ready('{orders}')}, '.. and the other one goes on');
+soon(q{SELECT readmodel.drop_query('stubborn')}, 'it is dropped');
 
 # Whichever generation it is: those that are kept are folded as well, and any of them may be in the way.
 sub kept
