@@ -210,6 +210,7 @@ FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition 
         }
 
         pass.at = updater->first(); // nothing is applied yet, whatever may raise before the first event
+        worker::WorkerProcess::begin_slice();
         guarded([&] { updater->apply(page, pass); });
         if (error)
             updater->recover();

@@ -38,6 +38,14 @@ std::string digest(const source::EventPage &page, Position position)
     return "unknown";
 }
 
+size_t events_up_to(const source::EventPage &page, const MaybePosition &position)
+{
+    const auto positions = page.positions();
+    return position ? static_cast<size_t>(std::upper_bound(positions.begin(), positions.end(), *position) -
+                                          positions.begin())
+                    : 0;
+}
+
 // As psql shows an error.
 std::string told(const query::FoldStop &stop)
 {
@@ -92,6 +100,7 @@ Member &Lane::add(query::Generation generation, std::optional<query::Share> shar
     Member &member = **all.insert(after, std::make_unique<Member>(std::move(generation), share));
     member.stored = member.cursor = share ? share->position : member.generation.checkpoint;
     member.stored_at = GetCurrentTimestamp();
+    member.rate.add(0, member.stored_at);
     return member;
 }
 
@@ -115,6 +124,13 @@ MaybePosition Lane::cursor() const
         if (source::before(member->cursor, lowest))
             lowest = member->cursor;
     return lowest;
+}
+
+bool Lane::left_early() const
+{
+    return std::any_of(all.begin(), all.end(),
+                       [](const auto &member)
+                       { return member->stop && member->stop->kind == query::FoldStop::Kind::interrupted; });
 }
 
 Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitness &witness, int limit)
@@ -162,7 +178,9 @@ Lane::Page Lane::fold_settled(source::SettledPosition &settled, source::LockWitn
         if (!page.empty())
             tell_batch(page, settled.lookups_of_batch());
         fold(page, caught_up, settled.edge());
-        const Page result{page.size(), caught_up, verdict.read_again, page.exhausted()};
+        const bool left = left_early();
+        const Page result{left ? events_up_to(page, cursor()) : page.size(), caught_up, verdict.read_again,
+                          page.exhausted(), left};
         page.free();
         return result;
     }
@@ -210,7 +228,9 @@ Lane::Page Lane::fold_up_to(const MaybePosition &settled, int limit)
     source::EventPage page = reader.read(cursor(), settled, limit);
     reading = false;
     fold(page, page.exhausted(), settled);
-    const Page result{page.size(), page.exhausted(), false, page.exhausted()};
+    const bool left = left_early();
+    const Page result{left ? events_up_to(page, cursor()) : page.size(), page.exhausted(), false, page.exhausted(),
+                      left};
     page.free();
     return result;
 }
@@ -238,7 +258,9 @@ void Lane::fold(const source::EventPage &page, bool caught_up, const MaybePositi
                 std::string event_digest = digest(page, passed_over.position);
                 member.passed_over.push_back({std::move(passed_over), std::move(event_digest)});
             }
-            member.rate.add(static_cast<int64>(page.size()), GetCurrentTimestamp());
+            const size_t before = events_up_to(page, member.cursor);
+            const size_t after = std::max(before, events_up_to(page, result.last));
+            member.rate.add(static_cast<int64>(after - before), GetCurrentTimestamp());
             if (source::before(member.cursor, result.last))
                 member.cursor = result.last;
             if (result.stop)

@@ -81,10 +81,11 @@ public:
 
     struct Page
     {
-        size_t events = 0;
+        size_t events = 0;       // that every member is past
         bool caught_up = false;  // nothing settled lies unread above the cursor
         bool read_again = false; // what is left of the page was settled after its snapshot was taken
         bool exhausted = true;   // nothing visible lay above it
+        bool left = false;       // some member has not folded its part to the end, and nothing is wrong with it
     };
 
     // Tail: reads what is visible above the cursor, as far as `settled` can prove it now.
@@ -133,6 +134,7 @@ public:
 private:
     void fold(const source::EventPage &page, bool caught_up, const MaybePosition &settled);
     void tell_batch(const source::EventPage &page, std::int64_t lookups) const;
+    bool left_early() const;
     bool leave_out_undrawn(source::EventPage &page) const;
     void flush_member(Member &member);
     static void blame(Member &member, const pg::PgError &error);

@@ -335,7 +335,7 @@ void RebuildWorker::work()
     flush();
 }
 
-// True if less than a page was left.
+// True if less than a page was left, and all of it is folded.
 bool RebuildWorker::fold_page(const MaybePosition &settled)
 {
     Lane::Page page;
@@ -350,7 +350,7 @@ bool RebuildWorker::fold_page(const MaybePosition &settled)
         transaction.commit();
     }
     rate.add(static_cast<std::int64_t>(page.events));
-    return page.caught_up;
+    return page.caught_up && !page.left;
 }
 
 bool RebuildWorker::flush_due() const

@@ -336,12 +336,12 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
     publish(tail); // what is settled does not depend on what is stored
     if (!flushed)
         return {true};
-    tail.lane.committed(!(page.caught_up && page.exhausted) && tail.lane.bytes() < cache_bytes());
+    tail.lane.committed((page.left || !(page.caught_up && page.exhausted)) && tail.lane.bytes() < cache_bytes());
     tail.flushed_at = GetCurrentTimestamp();
     tail.flush_took = tail.flushed_at - began_flush;
     FAULT_POINT(before_publish);
     after_commit(tail, page.caught_up, page.caught_up && page.exhausted ? began : 0);
-    return {!page.caught_up};
+    return {page.left || !page.caught_up};
 }
 
 void TailWorker::publish(const TailSource &tail)

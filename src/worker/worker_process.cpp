@@ -469,17 +469,43 @@ bool WorkerProcess::definitions_moved()
     return connected && pg_atomic_read_u64(&database_slot->definitions) != definitions_before;
 }
 
+namespace
+{
+
+constexpr std::int64_t slice_ms = 1000;
+std::int64_t slice_end_ms = 0;
+
+// The exact clock would be too dear: this is asked for every call of an updater.
+timespec coarse_now()
+{
+    timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now;
+}
+
+std::int64_t milliseconds_of(const timespec &time)
+{
+    return static_cast<std::int64_t>(time.tv_sec) * 1000 + time.tv_nsec / 1'000'000;
+}
+
+} // namespace
+
+void WorkerProcess::begin_slice()
+{
+    slice_end_ms = milliseconds_of(coarse_now()) + slice_ms;
+}
+
 bool WorkerProcess::should_leave_page()
 {
     if (!connected)
         return false;
     if (sigterm_came)
         return true;
-    // Once a second, which the exact clock would be too dear for: this is asked for every call of an updater.
     static time_t looked_at = 0;
-    timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (now.tv_sec == looked_at)
+    const timespec now = coarse_now();
+    if (milliseconds_of(now) >= slice_end_ms)
+        return true;
+    if (now.tv_sec == looked_at) // once a second
         return false;
     looked_at = now.tv_sec;
     return definitions_moved() || pg::database_is_wanted(MyDatabaseId);

@@ -75,9 +75,14 @@ public:
     // True once SIGTERM has come, also inside a transaction.
     static bool terminating() noexcept;
 
-    // True when a page should not be folded to its end: SIGTERM, or, looked for every second, a change of the definitions since
-    // enter_transaction() or a DDL on the database, which will not wait for a slow updater. For between two events; false in a session that is no worker.
+    // True when a page should not be folded to its end: SIGTERM, the end of the slice, or, looked for every second, a change of the
+    // definitions since enter_transaction() or a DDL on the database, which will not wait for a slow updater. For between two events;
+    // false in a session that is no worker.
     static bool should_leave_page();
+
+    // From here a generation has a second for its part of a page: what a slow updater has done by then is stored and shown, and the
+    // other generations of its lane have their turn.
+    static void begin_slice();
 
     // Definitions have changed since the transaction began: a call that was broken off then has not failed.
     static bool definitions_moved();
