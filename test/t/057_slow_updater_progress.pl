@@ -1,8 +1,8 @@
 # A page of events whose updater is slow is left every second: what is done is stored and shown, in a rebuild and in the tail, and other
 # queries have their turn.
 #
-# Guards the slice in should_leave_page, seen to fail without it: nothing moves before the page is done, and the others wait; Page::left,
-# seen to fail where the tail or a rebuild takes the page for done; and the rate, seen to fail where all of a page counts each time.
+# Guards the slice in should_leave_page, seen to fail without it: nothing moves before the page is done, and the others wait; and the
+# rate, seen to fail where all of a page counts each time.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
