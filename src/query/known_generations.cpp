@@ -174,7 +174,8 @@ void delete_progress(const std::string &generations, int32 id)
     const std::string chosen =
         " WHERE generation_id IN (SELECT generation_id FROM readmodel_catalog.generation WHERE " + generations + ")";
     pg::execute("DELETE FROM readmodel_catalog.checkpoint" + chosen, pg::Args().integer(id));
-    pg::execute("SELECT FROM readmodel_catalog.generation WHERE " + generations + " FOR UPDATE", pg::Args().integer(id));
+    pg::execute("SELECT FROM readmodel_catalog.generation WHERE " + generations + " FOR UPDATE",
+                pg::Args().integer(id));
     for (const char *const table : {"share", "failure", "dead_letter", "attempt"})
         pg::execute(std::string("DELETE FROM readmodel_catalog.") + table + chosen, pg::Args().integer(id));
 }

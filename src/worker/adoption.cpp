@@ -47,7 +47,8 @@ std::optional<std::string> missing_from_catalog(int32 source_id)
         "           (SELECT count(*) FROM readmodel_catalog.share s WHERE s.generation_id = g.generation_id))"
         "  UNION ALL SELECT 4, 'the generation of table ' || t.oid::regclass::text || ' is not there yet'"
         "    FROM pg_class t"
-        "   WHERE t.relnamespace = to_regnamespace('readmodel_data') AND t.relkind = 'r' AND t.relname ~ '^[ag]_[0-9]+$'"
+        "   WHERE t.relnamespace = to_regnamespace('readmodel_data') AND t.relkind = 'r' AND t.relname ~ "
+        "'^[ag]_[0-9]+$'"
         "     AND NOT EXISTS (SELECT FROM readmodel_catalog.generation g WHERE t.oid IN (g.state_table, g.alias_table))"
         // Failures and dead letters leave no trace elsewhere that would tell that they are to come.
         "  UNION ALL SELECT 5, 'process ' || a.pid || ' (pg_restore) is at work' FROM pg_stat_get_activity(NULL) a"
