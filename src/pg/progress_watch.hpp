@@ -10,8 +10,8 @@ namespace pg
 {
 
 // While it lives: when done() was not called for `limit` milliseconds, the code in hand is cancelled (57014) and expired() is
-// true. A background worker whose code has swallowed the cancels of another second is terminated (57P01); a session goes on until
-// somebody terminates it. 0 is no limit. Does not nest.
+// true. One of our workers whose code has swallowed the cancels of another second is terminated (57P01) in it; a session goes on
+// until somebody terminates it. 0 is no limit. Does not nest.
 class ProgressWatch
 {
 public:

@@ -1,7 +1,7 @@
 # An updater that recurses, eats memory or does not end is an updater's error of one event; a rebuild fails when it makes no progress,
 # and never for being long, or for waiting.
 # Seen to fail with: a watch that is not fed by each event; limits of the settings in place of the query's own; out of memory as transient;
-# no look at the watch after a call.
+# no look at the watch after a call; a watch that leaves its FATAL to what comes after the call.
 use strict;
 use warnings;
 use PostgreSQL::Test::Utils;
@@ -12,6 +12,28 @@ use ReadModelCluster;
 my $node = new_server('limits', 'readmodel.batch_size = 20', 'readmodel.flush_interval = 50',
     'readmodel.max_rebuild_workers = 1', 'max_stack_depth = 200kB');
 make_shop($node, 'postgres');
+
+# A function that nothing interrupts.
+my $directory = PostgreSQL::Test::Utils::tempdir;
+append_to_file("$directory/busy.c", q{
+#include "postgres.h"
+#include "fmgr.h"
+#include "utils/timestamp.h"
+PG_MODULE_MAGIC;
+PG_FUNCTION_INFO_V1(busy);
+Datum
+busy(PG_FUNCTION_ARGS)
+{
+    TimestampTz end = GetCurrentTimestamp() + (int64) PG_GETARG_INT32(0) * 1000;
+    while (GetCurrentTimestamp() < end)
+        ;
+    PG_RETURN_VOID();
+}
+});
+chomp(my $headers = `pg_config --includedir-server`);
+system_or_bail('gcc', '-shared', '-fPIC', '-I', $headers, '-o', "$directory/busy.so", "$directory/busy.c");
+chmod 0755, $directory;
+$node->safe_psql('postgres', "CREATE FUNCTION public.busy(milliseconds int) RETURNS void LANGUAGE c STRICT AS '$directory/busy', 'busy'");
 $node->safe_psql('postgres', q{
     CREATE FUNCTION public.recurse(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN public.recurse(n + 1) + 1; END $$;
     CREATE FUNCTION public.hungry(state jsonb, event jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -25,6 +47,7 @@ $node->safe_psql('postgres', q{
             WHEN 'oom' THEN RAISE EXCEPTION 'out of memory' USING ERRCODE = '53200';
             WHEN 'endless' THEN LOOP END LOOP;
             WHEN 'sleep' THEN PERFORM pg_sleep(600);
+            WHEN 'busy' THEN PERFORM public.busy(2000);
             WHEN 'swallow' THEN BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END;
             ELSE NULL;
         END CASE;
@@ -39,7 +62,7 @@ my %define = map {
 $node->safe_psql('postgres', "$define{skip}; $define{fail}");
 wait_until($node, 'postgres', 'readmodel.ready()', 'all are ready');
 
-foreach my $case ([ 'recurse', '54001' ], [ 'eat', '54000' ], [ 'oom', '53200' ], [ 'endless', '57014' ], [ 'sleep', '57014' ], [ 'swallow', '57014' ])
+foreach my $case ([ 'recurse', '54001' ], [ 'eat', '54000' ], [ 'oom', '53200' ], [ 'endless', '57014' ], [ 'sleep', '57014' ], [ 'swallow', '57014' ], [ 'busy', '57014' ])
 {
     my ($does, $sqlstate) = @$case;
     my $position = $node->safe_psql('postgres', qq{
