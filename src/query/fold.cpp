@@ -97,7 +97,7 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
     std::optional<std::int64_t> stored; // letters, asked for when there is one more
     for (MaybePosition from = cursor;;)
     {
-        FoldResult part = fold_events(page, from, shared);
+        FoldResult part = fold_events(page, from, shared, from == cursor);
         updater->end_page();
         result.events += part.events;
         if (source::before(result.last, part.last))
@@ -139,7 +139,7 @@ FoldResult Fold::fold(const source::EventPage &page, const MaybePosition &cursor
     }
 }
 
-FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared)
+FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared, bool first)
 {
     FoldResult result;
 
@@ -210,7 +210,8 @@ FoldResult Fold::fold_events(const source::EventPage &page, const MaybePosition 
         }
 
         pass.at = updater->first(); // nothing is applied yet, whatever may raise before the first event
-        worker::WorkerProcess::begin_slice();
+        if (first)
+            worker::WorkerProcess::begin_slice();
         guarded([&] { updater->apply(page, pass); });
         if (error)
             updater->recover();

@@ -82,7 +82,7 @@ public:
     bool updater_unchanged() const { return updater->unchanged(); }
 
 private:
-    FoldResult fold_events(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared);
+    FoldResult fold_events(const source::EventPage &page, const MaybePosition &cursor, SharedWork &shared, bool first);
     void load_states();
 
     const Generation &generation;

@@ -178,6 +178,13 @@ void delete_progress(const std::string &generations, int32 id)
                 pg::Args().integer(id));
     for (const char *const table : {"share", "failure", "dead_letter", "attempt"})
         pg::execute(std::string("DELETE FROM readmodel_catalog.") + table + chosen, pg::Args().integer(id));
+    // What came after the snapshot of a REPEATABLE READ transaction was not deleted.
+    const LatestSnapshot snapshot;
+    if (!pg::execute("SELECT FROM readmodel_catalog.failure" + chosen +
+                         " UNION ALL SELECT FROM readmodel_catalog.attempt" + chosen,
+                     pg::Args().integer(id), true)
+             .empty())
+        throw pg::Error(ERRCODE_T_R_SERIALIZATION_FAILURE, "could not serialize access due to concurrent update");
 }
 
 } // namespace

@@ -31,7 +31,7 @@ int takeover_patience_ms(int tries)
 
 TakeoverBlocker takeover_blocker(const Generation &generation)
 {
-    if (OidIsValid(generation.view))
+    if (generation.newest && !generation.serving && OidIsValid(generation.view))
         if (const int pid = pg::blocker_of(generation.view, AccessExclusiveLock))
             return {pid, generation.view};
     if (const int pid = pg::blocker_of(generation.state_table, AccessShareLock))

@@ -52,6 +52,7 @@ struct Member
         takeover_error;     // why the last attempt at its takeover failed; empty: it did not, or a reader is in the way
     int takeover_tries = 0; // that met a reader of the view, one after the other
     TimestampTz takeover_at = 0; // no try until then
+    bool takeover_told = false;  // the status says who is in its way
     bool failed = false;         // its failure is recorded with the next commit
     bool flushing = false;       // its checkpoint is moved with the next commit
     bool reached = false;        // its target, as of what is committed

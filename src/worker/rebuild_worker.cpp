@@ -78,6 +78,7 @@ private:
     bool merged = false; // and it was the last that came to its end
     std::optional<source::EventSource> config;
     std::unique_ptr<Lane> lane;
+    MaybePosition end; // where the log ended when less than a page was left
     TimestampTz flushed_at = 0;
     TimestampTz logged_at = 0;
     RateLimit rate;
@@ -94,6 +95,7 @@ bool RebuildWorker::load()
     source::begin_loading();
     definitions_seen = process.announcements().definitions;
     lane.reset();
+    end.reset();
     pg::Transaction transaction;
     process.enter_transaction();
     auto snapshot = std::make_unique<pg::FreshSnapshot>();
@@ -335,7 +337,8 @@ void RebuildWorker::work()
     flush();
 }
 
-// True if less than a page was left, and all of it is folded.
+// True if less than a page was left, and it is folded: of a split rebuild all of it, else what was settled when the lane first came so
+// near to the end. A log that grows faster than it is folded cannot keep it from being handed over.
 bool RebuildWorker::fold_page(const MaybePosition &settled)
 {
     Lane::Page page;
@@ -350,7 +353,9 @@ bool RebuildWorker::fold_page(const MaybePosition &settled)
         transaction.commit();
     }
     rate.add(static_cast<std::int64_t>(page.events));
-    return page.caught_up && !page.left;
+    if (page.caught_up && !end)
+        end = settled;
+    return page.caught_up && (!page.left || (split_generation == 0 && !source::before(lane->cursor(), end)));
 }
 
 bool RebuildWorker::flush_due() const

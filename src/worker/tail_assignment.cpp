@@ -102,6 +102,8 @@ void TailWorker::adopt_sources(std::vector<source::EventSource> loaded)
             tail->tables = pg::inheritors(tail->config.events);
         if (!fault)
         {
+            // What the restore brought last may have come after the generations were loaded.
+            reload_wanted |= tail->config.restored;
             tail->config.restored = false;
             continue;
         }

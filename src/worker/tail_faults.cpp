@@ -128,7 +128,10 @@ void TailWorker::step_failed(TailSource &tail, const pg::Failure &error)
     }
     const std::string note = tail.lane.note_of(error);
     for (const auto &member : tail.lane.members())
+    {
+        member->takeover_told = false;
         publish_block(member->generation.id, block, blocker, note);
+    }
     if (tail.failures == 0)
         // The text of an error in the data can quote the data, which has no place in the log.
         pg::log(

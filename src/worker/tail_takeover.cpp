@@ -18,11 +18,6 @@ constexpr long takeover_rest = 10;
 
 } // namespace
 
-bool takeover_waits(const Member &member)
-{
-    return !member.reached && member.takeover_tries > query::tries_without_waiting;
-}
-
 // For the status: whose lock is in the way, and on what, or else the error.
 void TailWorker::tell_of_wait(const Member &member, const pg::Failure &error)
 {
@@ -56,7 +51,9 @@ bool TailWorker::take_over_failed(Member &member, const pg::Failure &error)
     {
         member.takeover_error.clear();
         member.takeover_at = in_ms(takeover_rest * query::takeover_patience_ms(member.takeover_tries++));
-        if (takeover_waits(member) && error.code() == ERRCODE_LOCK_NOT_AVAILABLE)
+        member.takeover_told =
+            error.code() == ERRCODE_LOCK_NOT_AVAILABLE && member.takeover_tries > query::tries_without_waiting;
+        if (member.takeover_told)
             tell_of_wait(member, error);
         return false;
     }

@@ -224,7 +224,7 @@ TailWorker::Progress TailWorker::step(TailSource &tail)
         }
         else
             progress = step_lane(tail);
-        if (!progress.more)
+        if (!progress.more || progress.left)
             probe_dead_holes(tail);
         tail.failures = 0;
         return progress;
@@ -341,7 +341,7 @@ TailWorker::Progress TailWorker::step_lane(TailSource &tail)
     tail.flush_took = tail.flushed_at - began_flush;
     FAULT_POINT(before_publish);
     after_commit(tail, page.caught_up, page.caught_up && page.exhausted ? began : 0);
-    return {page.left || !page.caught_up};
+    return {page.left || !page.caught_up, page.left};
 }
 
 void TailWorker::publish(const TailSource &tail)
@@ -387,7 +387,8 @@ void TailWorker::after_commit(TailSource &tail, bool caught_up, TimestampTz curr
             if (!member.reached && !member.takeover_error.empty())
                 continue; // what is in the way is published already
         }
-        worker::publish(member, Assignment::tail, !takeover_waits(member));
+        member.takeover_told &= at_target && !member.reached;
+        worker::publish(member, Assignment::tail, !member.takeover_told);
     }
     forget_attempts(tail);
     tail.set_aside = stopped ? tail.set_aside + 1 : 0;

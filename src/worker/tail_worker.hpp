@@ -16,9 +16,6 @@ inline constexpr long longest_retry_ms = 10'000;
 // That much from now.
 TimestampTz in_ms(long milliseconds);
 
-// Whether its takeover has been tried in vain for so long that the status tells it.
-bool takeover_waits(const Member &member);
-
 // How an error that is tried again shows in the status.
 Block block_of(int sqlstate);
 
@@ -72,6 +69,7 @@ private:
     struct Progress
     {
         bool more = false; // there is more to read at once
+        bool left = false; // .. since a slow updater has had its time
     };
 
     void reload();
