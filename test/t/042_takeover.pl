@@ -33,7 +33,8 @@ sub state_table
     return $node->safe_psql('postgres', "SELECT readmodel.state_table('orders', $generation)");
 }
 
-# All that is to be the same, without the names of tables and indexes.
+# All that is to be the same, without the names of tables and indexes. The order of grants tells nothing: they are made anew where a table
+# is prepared once more.
 sub properties
 {
     my ($table) = @_;
@@ -44,7 +45,7 @@ sub properties
         WHERE i.indrelid = '$table'::regclass ORDER BY 1;
         SELECT a.attname, a.attstattarget, a.attstorage, a.attcompression, a.attacl, col_description(a.attrelid, attnum)
         FROM pg_attribute a WHERE attrelid = '$table'::regclass AND attnum > 0 ORDER BY attnum;
-        SELECT obj_description(c.oid, 'pg_class'), c.relacl::text, c.relowner::regrole,
+        SELECT obj_description(c.oid, 'pg_class'), (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(c.relacl) a), c.relowner::regrole,
                (SELECT array_agg(o ORDER BY o) FROM unnest(c.reloptions) o), t.reloptions
         FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.oid = '$table'::regclass});
 }
